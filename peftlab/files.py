@@ -1,0 +1,49 @@
+"""Files are read with their checksum and written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def write_whole(path: str | Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to, and rename it over `path` when the body succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        umask = os.umask(0)
+        os.umask(umask)
+        beside.chmod(0o666 & ~umask)  # mkstemp makes files private
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: Path, expected: str, remedy: str) -> None:
+    """Refuse a file that is missing or whose content differs from what was published.
+
+    Raises:
+        ValueError: naming the file, both checksums and the remedy.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; {remedy}")
+    found = sha256(path)
+    if found != expected:
+        raise ValueError(
+            f"{path} is truncated or altered: its SHA-256 is {found[:12]}..., expected {expected[:12]}...; {remedy}"
+        )

@@ -1,0 +1,136 @@
+"""What every method is: a frozen set of hyperparameters that can be attached to a model and counted.
+
+This file imports neither torch nor transformers, so that counting answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from peftlab import anatomy
+
+if TYPE_CHECKING:
+    from peftlab.attach import Attachment
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method was published."""
+
+    title: str
+    authors: str
+    arxiv: str
+    date: str
+
+    @property
+    def url(self) -> str:
+        return f"https://arxiv.org/abs/{self.arxiv}"
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """How many numbers a method trains and stores; the papers mix these columns, we never do.
+
+    Args:
+        trained: parameters that the method trains, without the head.
+        stored: parameters that the method keeps after training, without the head.
+        head: parameters of the freshly initialised task head; they train with every method.
+        backbone: parameters of the pretrained model.
+    """
+
+    trained: int
+    stored: int
+    head: int
+    backbone: int
+
+    @property
+    def share(self) -> float:
+        """Trained parameters as a share of the backbone's, without the head."""
+        return self.trained / self.backbone
+
+    def gradient_mib(self, bytes_per_number: int = 4) -> float:
+        """MiB of gradients while training, head included."""
+        return (self.trained + self.head) * bytes_per_number / MIB
+
+    def optimizer_mib(self, bytes_per_number: int = 4) -> float:
+        """MiB of AdamW's two moments while training, head included."""
+        return 2 * self.gradient_mib(bytes_per_number)
+
+    def checkpoint_mib(self, bytes_per_number: int = 4) -> float:
+        """MiB of what is stored after training, head included."""
+        return (self.stored + self.head) * bytes_per_number / MIB
+
+    def to_dict(self) -> dict[str, int | float]:
+        return dataclasses.asdict(self) | {
+            "share": self.share,
+            "gradient_mib": self.gradient_mib(),
+            "optimizer_mib": self.optimizer_mib(),
+            "checkpoint_mib": self.checkpoint_mib(),
+        }
+
+
+class Method:
+    """The contract of a method.
+
+    A method is a frozen, keyword-only dataclass of hyperparameters. It attaches itself to a model in place,
+    and it knows in closed form, without a model, how many parameters that takes.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[Paper | None] = None
+
+    def attach(self, model: Any) -> Attachment:
+        """Freeze the backbone and add what this method trains, in place.
+
+        Args:
+            model: a transformers model of a supported family.
+
+        Raises:
+            TypeError: `model` is not a transformers model.
+            ValueError: the family or a hyperparameter does not fit, or a method is already attached.
+                The model is then left as it was.
+        """
+        raise NotImplementedError
+
+    def _added(self, config: Any, head: str | None) -> int:
+        """Parameters that the method trains, in closed form."""
+        raise NotImplementedError
+
+    def parameter_count(self, config: Any, head: str | None = None) -> ParameterCount:
+        """Count in closed form, without a model; equal to what `attach` adds, exactly.
+
+        Args:
+            config: a transformers config, or any object with the same attributes.
+            head: the task head (see `anatomy.HEADS`); None counts the bare backbone.
+
+        Raises:
+            ValueError: the family, the head or a hyperparameter does not fit.
+        """
+        added = self._added(config, head)
+        return ParameterCount(
+            trained=added,
+            stored=added,
+            head=anatomy.head_parameters(config, head),
+            backbone=anatomy.backbone_parameters(config, head),
+        )
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The hyperparameters as plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+def require_number(
+    name: str, value: Any, low: float, high: float = float("inf"), integer: bool = False
+) -> None:
+    """Refuse a value that is not a number from `low` to `high`, naming the argument and the range."""
+    kinds = (int,) if integer else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        wanted = "a whole number" if integer else "a number"
+        raise TypeError(f"{name} must be {wanted}, got {value!r}; write for example {name}={low:g}")
+    if not low <= value <= high:
+        allowed = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")

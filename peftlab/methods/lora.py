@@ -1,0 +1,135 @@
+"""LoRA: Low-Rank Adaptation of Large Language Models.
+
+Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang, Chen (2021), arXiv 2106.09685v2; equation (3) of section 4.1:
+h = W0 x + (alpha / r) B A x.
+
+The idea: fine-tuning moves a weight matrix by some update. LoRA does not factor the weight, it factors the update,
+into B (d_out, R) times A (R, d_in), and trains only these two. Before serving, B A can be added to W0, so that the
+adapted model is as fast as the backbone. The layers stand in `peftlab/modules/lora.py`.
+
+Differs from the paper: A starts Kaiming-uniform by default, as in the authors' code; the paper says Gaussian
+(`init="gaussian"`). Differs from the authors' code: merging is explicit, never a side effect of `eval()`; the fused
+query-key-value of GPT-2 gets one pair of factors per target, as in theirs and unlike PEFT, whose one A serves all three.
+Task heads train beside it and are counted apart: the paper leaves them out of its counts.
+
+| ours           | paper      | PEFT             |
+|----------------|------------|------------------|
+| `rank`         | r          | `r`              |
+| `alpha`        | alpha      | `lora_alpha`     |
+| `targets`      | W_q, W_v   | `target_modules` |
+| `dropout`      | -          | `lora_dropout`   |
+| `lora_A`       | A          | `lora_A`         |
+| `lora_B`       | B          | `lora_B`         |
+| `delta_weight` | Delta W    | `get_delta_weight` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from peftlab import anatomy
+from peftlab.methods.base import Method, Paper, require_number
+
+if TYPE_CHECKING:
+    from peftlab.attach import Attachment
+
+INITS = ("kaiming", "gaussian")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRA(Method):
+    """Low-rank updates beside frozen projections.
+
+    Args:
+        rank: r, at least 1 and at most the smaller dimension of a target; one number, or one for each target as in
+            {"query": 4, "value": 8}. The paper's typical values are 1 to 64.
+        alpha: the update is scaled by alpha / r; not negative.
+        dropout: on the input of the update only, never on the frozen path; from 0 to below 1.
+        targets: roles (see `anatomy.ROLES`) or patterns over module paths. The paper's main results adapt query and
+            value; encoder-decoder models are adapted in self- and cross-attention alike.
+        init: "kaiming" or "gaussian" for A; B is always zero.
+
+    Raises:
+        TypeError: a hyperparameter has the wrong type.
+        ValueError: a hyperparameter is out of range.
+    """
+
+    name: ClassVar[str] = "lora"
+    paper: ClassVar[Paper] = Paper(
+        title="LoRA: Low-Rank Adaptation of Large Language Models",
+        authors="Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang, Chen",
+        arxiv="2106.09685",
+        date="2021-10-16",
+    )
+
+    rank: int | Mapping[str, int] = 8
+    alpha: float = 16
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ("query", "value")
+    init: str = "kaiming"
+
+    def __post_init__(self) -> None:
+        targets = (self.targets,) if isinstance(self.targets, str) else tuple(self.targets)
+        object.__setattr__(self, "targets", targets)
+        if not targets or not all(isinstance(t, str) for t in targets):
+            raise ValueError(
+                f"targets must name at least one role or pattern, got {self.targets!r}"
+            )
+        ranks = self.rank if isinstance(self.rank, Mapping) else {"": self.rank}
+        if isinstance(self.rank, Mapping) and set(ranks) != set(targets):
+            raise ValueError(
+                f"rank must give one rank for each of {', '.join(targets)}; got {dict(self.rank)!r}"
+            )
+        for rank in ranks.values():
+            require_number("rank", rank, 1, integer=True)
+        require_number("alpha", self.alpha, 0)
+        require_number("dropout", self.dropout, 0)
+        if self.dropout >= 1:
+            raise ValueError(
+                f"dropout must be below 1, got {self.dropout!r}; the paper uses 0 to 0.1"
+            )
+        if self.init not in INITS:
+            raise ValueError(f"init must be one of {', '.join(INITS)}, got {self.init!r}")
+
+    def _added(self, config: Any, head: str | None) -> int:
+        """r (d_in + d_out) for each adapted projection."""
+        chosen = self._ranked(list(anatomy.projections(config, head)))
+        return sum(rank * (p.d_in + p.d_out) for p, rank in chosen)
+
+    def _ranked(self, candidates: list[anatomy.Projection]) -> list[tuple[anatomy.Projection, int]]:
+        """The targeted projections, each with its rank."""
+        ranked = {}
+        for target in self.targets:
+            rank = self.rank[target] if isinstance(self.rank, Mapping) else self.rank
+            for p in anatomy.select(candidates, [target]):
+                if rank > min(p.d_in, p.d_out):
+                    raise ValueError(
+                        f"rank {rank} is larger than the smaller dimension of {p.name} ({p.d_out} x {p.d_in}); "
+                        f"choose a rank from 1 to {min(p.d_in, p.d_out)}"
+                    )
+                ranked.setdefault(p, rank)
+        return [(p, ranked[p]) for p in candidates if p in ranked]
+
+    def attach(self, model: Any) -> Attachment:
+        from peftlab.attach import attaching, projections
+        from peftlab.modules.lora import LoRAFusedLinear, LoRALinear, LowRankUpdate
+
+        ranked = self._ranked(projections(model))
+        with attaching(self, model) as attachment:
+            for name, group in groupby(ranked, key=lambda pair: pair[0].name):
+                base, pairs = model.get_submodule(name), list(group)
+                if pairs[0][0].part is None:
+                    addition = LoRALinear(base, pairs[0][1], self.alpha, self.dropout, self.init)
+                else:
+                    parts = {
+                        p.role: (p.part, LowRankUpdate(
+                            p.d_in, p.d_out, rank, self.alpha, self.dropout, self.init, base.weight.device
+                        ))
+                        for p, rank in pairs
+                    }  # fmt: skip
+                    addition = LoRAFusedLinear(base, parts)
+                attachment.add(name, addition)
+        return attachment

@@ -1,0 +1,9 @@
+"""Where the labs and the data are: beside the package in a clone, inside it in an installed wheel."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+_SHARE = _PACKAGE.parent if (_PACKAGE.parent / "pyproject.toml").is_file() else _PACKAGE / "share"
+
+LABS = _SHARE / "labs"
+DATASETS = _SHARE / "datasets"

@@ -1,0 +1,384 @@
+"""One seeded loop to train whatever an attachment declares, and one to evaluate it.
+
+history = train(attachment, tokenizer, task, epochs=3, learning_rate=1e-3)
+evaluation = evaluate(model, tokenizer, task.test)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from peftlab.attach import Attachment
+from peftlab.methods.base import require_number
+from peftlab.tasks import Example, Task
+
+IGNORED = -100  # a label that the loss leaves out: transformers' and torch's convention
+
+
+class NonFiniteLossError(ArithmeticError):
+    """Training stopped because the loss or its gradient was no longer a number; `history` holds the steps before."""
+
+    def __init__(self, message: str, history: History):
+        super().__init__(message)
+        self.history = history
+
+
+@dataclass
+class History:
+    """What a training run did, step by step.
+
+    Args:
+        settings: the arguments of `train`.
+        losses: training loss of each step.
+        learning_rates: learning rate of each step.
+        validation: one {"step", "accuracy", "loss"} for each evaluation on the validation split.
+        seconds: wall-clock time, evaluations included.
+        interrupted: whether Ctrl-C ended it early; the model keeps what it learned until then.
+    """
+
+    settings: dict[str, Any]
+    losses: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    validation: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model answers on a list of examples.
+
+    Args:
+        examples: the examples, in order.
+        predictions: predicted label index of each; for tagging, one a word.
+        loss: mean loss over the labels.
+    """
+
+    examples: tuple[Example, ...]
+    predictions: tuple[int | tuple[int, ...], ...]
+    loss: float
+
+    @property
+    def accuracy(self) -> float:
+        """Share of labels predicted correctly, from 0 to 1; for tagging, over words."""
+        return _accuracy(self.examples, self.predictions)
+
+    def by(self, tag: str) -> dict[str, dict[str, float]]:
+        """Accuracy and number of examples for each value of a tag, such as "kind".
+
+        Raises:
+            ValueError: the examples have no such tag.
+        """
+        groups = defaultdict(list)
+        for pair in zip(self.examples, self.predictions, strict=True):
+            if tag not in pair[0].tags:
+                raise ValueError(
+                    f"no tag {tag!r}; the examples have: {', '.join(pair[0].tags) or 'none'}"
+                )
+            groups[pair[0].tags[tag]].append(pair)
+        return {
+            value: {"accuracy": _accuracy(*zip(*pairs, strict=True)), "examples": len(pairs)}
+            for value, pairs in sorted(groups.items())
+        }
+
+
+def train(
+    attachment: Attachment,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    *,
+    learning_rate: float,
+    epochs: int = 3,
+    batch_size: int = 32,
+    warmup: float = 0.06,
+    weight_decay: float = 0.01,
+    max_grad_norm: float = 1.0,
+    max_length: int = 128,
+    seed: int = 0,
+    validate: bool = True,
+    progress: bool = True,
+) -> History:
+    """Train with AdamW, linear warmup and linear decay, on batches of similar lengths.
+
+    Runs where accelerate puts it: on the CPU, on a GPU, or on several under `accelerate launch`. Seeds torch's global
+    generator. Ctrl-C ends it and returns the history so far; the model keeps what it learned.
+
+    Args:
+        attachment: from `method.attach(model)`.
+        tokenizer: of the same backbone.
+        task: trains on `task.train`; `task.validation` is looked at after each epoch if `validate`.
+        learning_rate: the highest one, above 0; the papers' values grow 10 to 100 times on small models.
+        epochs: passes over the training split, at least 1.
+        batch_size: examples a step, at least 1.
+        warmup: share of the steps over which the learning rate rises, from 0 to 1.
+        weight_decay: on matrices; biases, norms and other vectors are left out.
+        max_grad_norm: gradients are scaled down to this norm.
+        max_length: longer inputs are cut to this many tokens.
+        seed: of the order of the batches and of dropout.
+        validate: evaluate after each epoch.
+        progress: show a bar with the loss and the time left.
+
+    Raises:
+        NonFiniteLossError: the loss or a gradient is NaN or infinite; names the step and the likely cause.
+        TypeError, ValueError: an argument is out of range, or the attachment is merged.
+    """
+    settings = {
+        k: v
+        for k, v in locals().items()
+        if k not in ("attachment", "tokenizer", "task", "progress")
+    }
+    for name, low, high in (
+        ("learning_rate", 1e-12, 1e3),
+        ("warmup", 0, 1),
+        ("weight_decay", 0, 1e3),
+    ):
+        require_number(name, settings[name], low, high)
+    require_number("max_grad_norm", max_grad_norm, 1e-12)
+    for name in ("epochs", "batch_size", "max_length"):
+        require_number(name, settings[name], 1, integer=True)
+    if attachment.merged:
+        raise ValueError(
+            "the attachment is merged, so that nothing of it would train; call unmerge() first"
+        )
+    if not attachment.parameters():
+        raise ValueError(f"{attachment.method!r} has nothing to train on this model")
+
+    torch.manual_seed(seed)
+    encoded = encode(tokenizer, task.train, max_length)
+    batches = LengthBuckets([len(e["input_ids"]) for e in encoded], batch_size, seed)
+    loader = DataLoader(encoded, batch_sampler=batches, collate_fn=_collate(tokenizer))
+    optimizer = _optimizer(attachment, learning_rate, weight_decay)
+    accelerator = Accelerator()
+    model, optimizer, loader = accelerator.prepare(attachment.model, optimizer, loader)
+    total = epochs * len(loader)
+    rise = max(1, round(warmup * total))
+
+    history = History(settings)
+    started = time.perf_counter()
+    main = accelerator.is_main_process
+    bar = tqdm(
+        total=total,
+        unit="step",
+        disable=not (progress and main),
+        file=sys.stdout,
+        ncols=88,
+        mininterval=1,
+    )
+    try:
+        for epoch in range(epochs):
+            batches.epoch = epoch
+            model.train()
+            for batch in loader:
+                step = len(history.losses)
+                rate = learning_rate * min((step + 1) / rise, (total - step) / max(1, total - rise))
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                loss = model(**batch).loss
+                accelerator.backward(loss)
+                norm = accelerator.clip_grad_norm_(attachment.parameters(), max_grad_norm)
+                value = loss.item()
+                if not (math.isfinite(value) and math.isfinite(float(norm))):
+                    raise NonFiniteLossError(
+                        _diagnosis(attachment, history, value, float(norm), rate), history
+                    )
+                optimizer.step()
+                optimizer.zero_grad()
+                history.losses.append(value)
+                history.learning_rates.append(rate)
+                bar.set_postfix(
+                    loss=f"{sum(history.losses[-10:]) / len(history.losses[-10:]):.3f}",
+                    refresh=False,
+                )
+                bar.update()
+            if validate:
+                found = evaluate(
+                    attachment.model, tokenizer, task.validation, batch_size, max_length
+                )
+                seen = {"step": len(history.losses), "accuracy": found.accuracy, "loss": found.loss}
+                history.validation.append(seen)
+    except KeyboardInterrupt:
+        history.interrupted = True
+    finally:
+        bar.close()
+        attachment.model.eval()
+        attachment.model.zero_grad(set_to_none=True)
+        history.seconds = time.perf_counter() - started
+    return history
+
+
+@torch.no_grad()
+def evaluate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    batch_size: int = 32,
+    max_length: int = 128,
+) -> Evaluation:
+    """Predict every example, in eval mode; the model's mode is put back afterwards.
+
+    Raises:
+        ValueError: `examples` is empty.
+    """
+    if not examples:
+        raise ValueError("there is nothing to evaluate: the split is empty")
+    encoded = encode(tokenizer, examples, max_length)
+    order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]["input_ids"]))
+    collate, device = _collate(tokenizer), next(model.parameters()).device
+    predictions: list[Any] = [None] * len(encoded)
+    loss_sum, label_count, mode = 0.0, 0, model.training
+    model.eval()
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        batch = {
+            name: tensor.to(device) for name, tensor in collate([encoded[i] for i in rows]).items()
+        }
+        output = model(**batch)
+        labels = batch["labels"]
+        counted = int((labels != IGNORED).sum())
+        loss_sum, label_count = loss_sum + output.loss.item() * counted, label_count + counted
+        answers = output.logits.argmax(-1).cpu()  # (B,) or (B, T)
+        for i, answer, label in zip(rows, answers, labels.cpu(), strict=True):
+            predictions[i] = (
+                answer.item() if answer.ndim == 0 else tuple(answer[label != IGNORED].tolist())
+            )
+    model.train(mode)
+    return Evaluation(tuple(examples), tuple(predictions), loss_sum / max(1, label_count))
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], max_length: int = 128
+) -> list[dict[str, Any]]:
+    """Token ids, masks and labels of each example, not yet padded; a word's label sits on its first token."""
+    rows = []
+    for example in examples:
+        words = isinstance(example.text, tuple)
+        text = list(example.text) if words else example.text
+        row = tokenizer(
+            text,
+            example.text_pair,
+            truncation=True,
+            max_length=max_length,
+            is_split_into_words=words,
+        )
+        label: Any = example.label
+        if words:
+            ids = row.word_ids()
+            first = [i is not None and i not in ids[:t] for t, i in enumerate(ids)]
+            label = [
+                example.label[i] if new else IGNORED for i, new in zip(ids, first, strict=True)
+            ]
+        rows.append(
+            {name: row[name] for name in tokenizer.model_input_names if name in row}
+            | {"labels": label}
+        )
+    return rows
+
+
+class LengthBuckets(torch.utils.data.Sampler):
+    """Batches of similar lengths, in an order that seed and epoch decide.
+
+    Shuffled examples are sorted by length within pools of 20 batches, cut into batches, and the batches are shuffled:
+    little padding, and still another batch composition in each epoch.
+
+    Args:
+        lengths: tokens of each example.
+        batch_size: examples a batch; the last batch may be smaller.
+        seed: of the order.
+    """
+
+    drop_last = False
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.lengths) / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        draw = random.Random(f"{self.seed}-{self.epoch}")
+        order = draw.sample(range(len(self.lengths)), len(self.lengths))
+        pool = 20 * self.batch_size
+        for start in range(0, len(order), pool):
+            order[start : start + pool] = sorted(
+                order[start : start + pool], key=self.lengths.__getitem__
+            )
+        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        return iter(draw.sample(batches, len(batches)))
+
+
+def _collate(tokenizer: PreTrainedTokenizerBase) -> Any:
+    def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        inputs = [{k: v for k, v in row.items() if k != "labels"} for row in rows]
+        batch = dict(tokenizer.pad(inputs, return_tensors="pt"))
+        labels = [row["labels"] for row in rows]
+        if isinstance(labels[0], list):
+            width, left = batch["input_ids"].shape[1], tokenizer.padding_side == "left"
+            fill = [[IGNORED] * (width - len(label)) for label in labels]
+            labels = [f + v if left else v + f for f, v in zip(fill, labels, strict=True)]
+        return batch | {"labels": torch.tensor(labels)}
+
+    return collate
+
+
+def _optimizer(
+    attachment: Attachment, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """AdamW, with weight decay on matrices only."""
+    parameters = attachment.parameters()
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, fused=True)
+
+
+def _diagnosis(
+    attachment: Attachment, history: History, loss: float, norm: float, rate: float
+) -> str:
+    """Say where training stopped and why it probably did."""
+    step = len(history.losses) + 1
+    what = f"loss {loss}" if not math.isfinite(loss) else f"a gradient of norm {norm}"
+    broken = [
+        name for name, p in attachment.model.named_parameters() if not torch.isfinite(p).all()
+    ]
+    if step == 1 and broken:
+        cause = f"{broken[0]} was not finite before training: load the backbone again"
+    elif attachment.model.dtype == torch.float16:
+        cause = "float16 overflows beyond 65504: load the model in float32 or bfloat16"
+    elif step == 1:
+        cause = "the first batch already gives it: look for labels that are all ignored or for empty inputs"
+    else:
+        cause = f"the learning rate {rate:.2g} is probably too large: try {history.settings['learning_rate'] / 10:.2g}"
+    last = f"; the loss before was {history.losses[-1]:.3f}" if history.losses else ""
+    return f"training stopped at step {step} with {what}{last}; {cause}"
+
+
+def _accuracy(examples: Sequence[Example], predictions: Sequence[Any]) -> float:
+    pairs = [
+        pair
+        for example, answer in zip(examples, predictions, strict=True)
+        for pair in (
+            zip(example.label, answer) if isinstance(answer, tuple) else [(example.label, answer)]
+        )
+    ]
+    return sum(wanted == given for wanted, given in pairs) / max(1, len(pairs))

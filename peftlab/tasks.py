@@ -7,8 +7,6 @@ task = load_task("hub:glue/sst2")           # with the extra `hub`
 
 from __future__ import annotations
 
-import csv
-import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,19 +17,10 @@ from typing import Any
 
 from peftlab import paths
 from peftlab.files import check_sha256
+from peftlab.rows import COLUMNS, SUFFIXES, find_columns, parse_row, read_rows
 
 SPLITS = ("train", "validation", "test")
-FORMATS = {".tsv": "\t", ".csv": ","}
 BUNDLED = ("reviews",)
-
-#: What a column may be called when the caller does not say.
-COLUMNS = {
-    "text": ("text", "sentence", "text_a", "sentence1", "premise", "question"),
-    "text_pair": ("text_pair", "text_b", "sentence2", "hypothesis", "sentence_pair"),
-    "label": ("label", "labels"),
-    "tokens": ("tokens", "words"),
-    "tags": ("tags", "ner_tags"),
-}
 
 
 @dataclass(frozen=True)
@@ -115,17 +104,17 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
     path = Path(name)
     if path.is_dir():
         found = {
-            s: next((path / f"{s}{e}" for e in _suffixes() if (path / f"{s}{e}").is_file()), None)
+            s: next((path / f"{s}{e}" for e in SUFFIXES if (path / f"{s}{e}").is_file()), None)
             for s in SPLITS
         }
         if missing := [split for split, file in found.items() if file is None]:
             raise ValueError(
                 f"{path} has no {missing[0]} file; name them train, validation and test, as .tsv or .jsonl"
             )
-        rows = {split: _read(file) for split, file in found.items()}
+        rows = {split: read_rows(file) for split, file in found.items()}
     elif path.is_file():
-        rows = _read(path)
-        found = _columns(path.name, list(rows[0]), columns or {})
+        rows = read_rows(path)
+        found = find_columns(path.name, list(rows[0]), columns or {})
         rows = _split(rows, found.get("tokens") or found["text"], seed)
     else:
         raise ValueError(
@@ -141,7 +130,7 @@ def _bundled(name: str) -> Task:
     for split in SPLITS:
         file = folder / f"{split}.tsv"
         check_sha256(file, sums[file.name], "install peftlab again")
-        rows[split] = _read(file)
+        rows[split] = read_rows(file)
     return _task(name, rows, None)
 
 
@@ -195,27 +184,6 @@ def _load_hub(datasets: Any, dataset_id: str, config: str) -> Any:
         return datasets.load_dataset(dataset_id, config)
 
 
-def _suffixes() -> tuple[str, ...]:
-    return (*FORMATS, ".jsonl")
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a TSV, CSV or JSONL file."""
-    if path.suffix not in _suffixes():
-        raise ValueError(f"{path} is of no known format; use {', '.join(_suffixes())}")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            if path.suffix == ".jsonl":
-                rows = [json.loads(line) for line in file if line.strip()]
-            else:
-                rows = list(csv.DictReader(file, delimiter=FORMATS[path.suffix], strict=True))
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
-    if not rows:
-        raise ValueError(f"{path} is empty: it needs a header line and at least one example")
-    return rows
-
-
 def _split(rows: list[dict[str, Any]], column: str, seed: int) -> dict[str, list[dict[str, Any]]]:
     """80/10/10, seeded; examples with the same text stay in one split."""
     if len(rows) < 10:
@@ -251,11 +219,11 @@ def _task(
     columns: Mapping[str, str] | None,
     names: Mapping[str, Sequence[str]] | None = None,
 ) -> Task:
-    found = _columns(name, list(rows["train"][0]), columns or {})
+    found = find_columns(name, list(rows["train"][0]), columns or {})
     tagging = "tokens" in found
     target = found["tags" if tagging else "label"]
     parsed = {
-        s: [_parse(name, s, i, row, found) for i, row in enumerate(rs, start=1)]
+        s: [parse_row(name, s, i, row, found) for i, row in enumerate(rs, start=1)]
         for s, rs in rows.items()
     }
     seen = dict.fromkeys(
@@ -283,57 +251,6 @@ def _task(
     return Task(
         name, "token_classification" if tagging else "sequence_classification", labels, **splits
     )
-
-
-def _columns(name: str, header: list[str], asked: Mapping[str, str]) -> dict[str, str]:
-    """Which column plays which role."""
-    for role, column in asked.items():
-        if column not in header:
-            raise ValueError(
-                f"{name}: no column {column!r} for {role}; columns: {', '.join(map(str, header))}"
-            )
-    found = dict(asked)
-    for role, aliases in COLUMNS.items():
-        if role not in found and (
-            hit := next((alias for alias in aliases if alias in header), None)
-        ):
-            found[role] = hit
-    needed = ("tokens", "tags") if "tokens" in found else ("text", "label")
-    for role in needed:
-        if role not in found:
-            raise ValueError(
-                f"{name}: no {role} column among {', '.join(map(str, header))}; rename one to {role!r}, "
-                f"or say which: load_task(..., columns={{{role!r}: {str(header[-1])!r}}})"
-            )
-    if "tokens" in found:
-        found.pop("text", None), found.pop("label", None), found.pop("text_pair", None)
-    else:
-        found.pop("tags", None)
-    return found
-
-
-def _parse(
-    name: str, split: str, line: int, row: dict[str, Any], found: Mapping[str, str]
-) -> tuple:
-    """One row as (text, label, text_pair, tags), with names instead of indices."""
-    values = {}
-    for role, column in found.items():
-        value = row.get(column)
-        if value is None or (isinstance(value, (str, list)) and not value):
-            raise ValueError(f"{name}: example {line} of {split} has no {role} (column {column!r})")
-        values[role] = value
-    tags = {k: v for k, v in row.items() if k not in found.values() and isinstance(v, str)}
-    if "tokens" not in values:
-        pair = values.get("text_pair")
-        return str(values["text"]), str(values["label"]), None if pair is None else str(pair), tags
-    tokens, labels = (
-        v.split() if isinstance(v, str) else v for v in (values["tokens"], values["tags"])
-    )
-    if len(tokens) != len(labels):
-        raise ValueError(
-            f"{name}: example {line} of {split} has {len(tokens)} tokens but {len(labels)} tags"
-        )
-    return tuple(map(str, tokens)), tuple(map(str, labels)), None, tags
 
 
 def _labels(label: str | tuple[str, ...]) -> tuple[str, ...]:

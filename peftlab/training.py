@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import random
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +22,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from peftlab.attach import Attachment
+from peftlab.batches import IGNORED, LengthBuckets, collator, encode
 from peftlab.methods.base import require_number
 from peftlab.tasks import Example, Task
-
-IGNORED = -100  # a label that the loss leaves out: transformers' and torch's convention
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -163,7 +161,7 @@ def train(
     torch.manual_seed(seed)
     encoded = encode(tokenizer, task.train, max_length)
     batches = LengthBuckets([len(e["input_ids"]) for e in encoded], batch_size, seed)
-    loader = DataLoader(encoded, batch_sampler=batches, collate_fn=_collate(tokenizer))
+    loader = DataLoader(encoded, batch_sampler=batches, collate_fn=collator(tokenizer))
     optimizer = _optimizer(attachment, learning_rate, weight_decay)
     accelerator = Accelerator()
     model, optimizer, loader = accelerator.prepare(attachment.model, optimizer, loader)
@@ -240,7 +238,7 @@ def evaluate(
         raise ValueError("there is nothing to evaluate: the split is empty")
     encoded = encode(tokenizer, examples, max_length)
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]["input_ids"]))
-    collate, device = _collate(tokenizer), next(model.parameters()).device
+    collate, device = collator(tokenizer), next(model.parameters()).device
     predictions: list[Any] = [None] * len(encoded)
     loss_sum, label_count, mode = 0.0, 0, model.training
     model.eval()
@@ -260,84 +258,6 @@ def evaluate(
             )
     model.train(mode)
     return Evaluation(tuple(examples), tuple(predictions), loss_sum / max(1, label_count))
-
-
-def encode(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], max_length: int = 128
-) -> list[dict[str, Any]]:
-    """Token ids, masks and labels of each example, not yet padded; a word's label sits on its first token."""
-    rows = []
-    for example in examples:
-        words = isinstance(example.text, tuple)
-        text = list(example.text) if words else example.text
-        row = tokenizer(
-            text,
-            example.text_pair,
-            truncation=True,
-            max_length=max_length,
-            is_split_into_words=words,
-        )
-        label: Any = example.label
-        if words:
-            ids = row.word_ids()
-            first = [i is not None and i not in ids[:t] for t, i in enumerate(ids)]
-            label = [
-                example.label[i] if new else IGNORED for i, new in zip(ids, first, strict=True)
-            ]
-        rows.append(
-            {name: row[name] for name in tokenizer.model_input_names if name in row}
-            | {"labels": label}
-        )
-    return rows
-
-
-class LengthBuckets(torch.utils.data.Sampler):
-    """Batches of similar lengths, in an order that seed and epoch decide.
-
-    Shuffled examples are sorted by length within pools of 20 batches, cut into batches, and the batches are shuffled:
-    little padding, and still another batch composition in each epoch.
-
-    Args:
-        lengths: tokens of each example.
-        batch_size: examples a batch; the last batch may be smaller.
-        seed: of the order.
-    """
-
-    drop_last = False
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
-        self.lengths = lengths
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.lengths) / self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        draw = random.Random(f"{self.seed}-{self.epoch}")
-        order = draw.sample(range(len(self.lengths)), len(self.lengths))
-        pool = 20 * self.batch_size
-        for start in range(0, len(order), pool):
-            order[start : start + pool] = sorted(
-                order[start : start + pool], key=self.lengths.__getitem__
-            )
-        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
-        return iter(draw.sample(batches, len(batches)))
-
-
-def _collate(tokenizer: PreTrainedTokenizerBase) -> Any:
-    def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        inputs = [{k: v for k, v in row.items() if k != "labels"} for row in rows]
-        batch = dict(tokenizer.pad(inputs, return_tensors="pt"))
-        labels = [row["labels"] for row in rows]
-        if isinstance(labels[0], list):
-            width, left = batch["input_ids"].shape[1], tokenizer.padding_side == "left"
-            fill = [[IGNORED] * (width - len(label)) for label in labels]
-            labels = [f + v if left else v + f for f, v in zip(fill, labels, strict=True)]
-        return batch | {"labels": torch.tensor(labels)}
-
-    return collate
 
 
 def _optimizer(

@@ -1,0 +1,89 @@
+"""Rows of a file or of a hub set, and which of their columns play which role."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+DELIMITERS = {".tsv": "\t", ".csv": ","}
+SUFFIXES = (*DELIMITERS, ".jsonl")
+
+#: What a column may be called when the caller does not say.
+COLUMNS = {
+    "text": ("text", "sentence", "text_a", "sentence1", "premise", "question"),
+    "text_pair": ("text_pair", "text_b", "sentence2", "hypothesis", "sentence_pair"),
+    "label": ("label", "labels"),
+    "tokens": ("tokens", "words"),
+    "tags": ("tags", "ner_tags"),
+}
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a TSV, CSV or JSONL file."""
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path} is of no known format; use {', '.join(SUFFIXES)}")
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            if path.suffix == ".jsonl":
+                rows = [json.loads(line) for line in file if line.strip()]
+            else:
+                rows = list(csv.DictReader(file, delimiter=DELIMITERS[path.suffix], strict=True))
+    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
+    if not rows:
+        raise ValueError(f"{path} is empty: it needs a header line and at least one example")
+    return rows
+
+
+def find_columns(name: str, header: list[str], asked: Mapping[str, str]) -> dict[str, str]:
+    """Which column plays which role."""
+    for role, column in asked.items():
+        if column not in header:
+            raise ValueError(
+                f"{name}: no column {column!r} for {role}; columns: {', '.join(map(str, header))}"
+            )
+    found = dict(asked)
+    for role, aliases in COLUMNS.items():
+        if role not in found and (
+            hit := next((alias for alias in aliases if alias in header), None)
+        ):
+            found[role] = hit
+    needed = ("tokens", "tags") if "tokens" in found else ("text", "label")
+    for role in needed:
+        if role not in found:
+            raise ValueError(
+                f"{name}: no {role} column among {', '.join(map(str, header))}; rename one to {role!r}, "
+                f"or say which: load_task(..., columns={{{role!r}: {str(header[-1])!r}}})"
+            )
+    if "tokens" in found:
+        found.pop("text", None), found.pop("label", None), found.pop("text_pair", None)
+    else:
+        found.pop("tags", None)
+    return found
+
+
+def parse_row(
+    name: str, split: str, line: int, row: dict[str, Any], found: Mapping[str, str]
+) -> tuple:
+    """One row as (text, label, text_pair, tags), with names instead of indices."""
+    values = {}
+    for role, column in found.items():
+        value = row.get(column)
+        if value is None or (isinstance(value, (str, list)) and not value):
+            raise ValueError(f"{name}: example {line} of {split} has no {role} (column {column!r})")
+        values[role] = value
+    tags = {k: v for k, v in row.items() if k not in found.values() and isinstance(v, str)}
+    if "tokens" not in values:
+        pair = values.get("text_pair")
+        return str(values["text"]), str(values["label"]), None if pair is None else str(pair), tags
+    tokens, labels = (
+        v.split() if isinstance(v, str) else v for v in (values["tokens"], values["tags"])
+    )
+    if len(tokens) != len(labels):
+        raise ValueError(
+            f"{name}: example {line} of {split} has {len(tokens)} tokens but {len(labels)} tags"
+        )
+    return tuple(map(str, tokens)), tuple(map(str, labels)), None, tags

@@ -1,0 +1,200 @@
+"""Exercise checks: each isolates one mechanism and names the likely mistake; none ever stops a notebook."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SOLVED, WRONG, OPEN = "solved", "not yet", "not attempted"
+_COLOURS = {SOLVED: "#009E73", WRONG: "#D55E00", OPEN: "#8A8A8A"}
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a check says: `status` is "solved", "not yet" or "not attempted"."""
+
+    status: str
+    message: str
+
+    def _repr_html_(self) -> str:
+        style = f"border-left:4px solid {_COLOURS[self.status]};padding:0.4em 0.8em"
+        return f'<div style="{style}"><strong>{self.status}</strong>: {html.escape(self.message)}</div>'
+
+    def __repr__(self) -> str:
+        return f"{self.status}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise on a function, with its solution and the mistakes that are known.
+
+    A mistake is a wrong function with the message that helps; an attempt that behaves like it gets that message.
+
+    Args:
+        solution: computes the right tensor from the inputs.
+        inputs: makes fresh named inputs from a generator.
+        mistakes: wrong functions by the message for them.
+        praise: what the solution shows, said when it is found.
+    """
+
+    solution: Callable[..., Tensor]
+    inputs: Callable[[torch.Generator], dict[str, Any]]
+    mistakes: Mapping[str, Callable[..., Tensor]]
+    praise: str
+
+    def check(self, attempt: Callable[..., Any]) -> Feedback:
+        """Try `attempt` on fresh inputs; it may be unfinished, wrong or raise, and the notebook goes on."""
+        inputs = self.inputs(torch.Generator().manual_seed(0))
+        wanted = self.solution(**_copies(inputs))
+        given = _copies(inputs)
+        try:
+            answer = attempt(**given)
+        except NotImplementedError:
+            return Feedback(OPEN, "write the body of the function, then run this cell again")
+        except Exception as error:
+            shapes = ", ".join(
+                f"{k} {tuple(v.shape)}" for k, v in inputs.items() if isinstance(v, Tensor)
+            )
+            return Feedback(
+                WRONG,
+                f"your function raised {type(error).__name__}: {error}. The shapes are {shapes}.",
+            )
+        if answer is None or answer is ...:
+            return Feedback(
+                OPEN, "the function returns nothing yet; write its body, then run this cell again"
+            )
+        if changed := [
+            k for k, v in inputs.items() if isinstance(v, Tensor) and not torch.equal(v, given[k])
+        ]:
+            return Feedback(
+                WRONG, f"your function changes {changed[0]} in place; compute a new tensor instead"
+            )
+        if not isinstance(answer, Tensor):
+            return Feedback(WRONG, f"return a tensor, not {type(answer).__name__}")
+        if _same(answer, wanted):
+            return Feedback(SOLVED, self.praise)
+        for message, mistake in self.mistakes.items():
+            if _same(answer, mistake(**_copies(inputs))):
+                return Feedback(WRONG, message)
+        if answer.shape != wanted.shape:
+            return Feedback(
+                WRONG, f"the shape is {tuple(answer.shape)}, it should be {tuple(wanted.shape)}"
+            )
+        return Feedback(
+            WRONG,
+            f"the numbers differ by up to {(answer - wanted).abs().max():.3g}; compare with the formula",
+        )
+
+
+def _copies(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.clone() if isinstance(v, Tensor) else v for k, v in inputs.items()}
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.allclose(
+        first.float(), second.float(), rtol=1e-4, atol=1e-5
+    )
+
+
+def _lora_inputs(draw: torch.Generator) -> dict[str, Any]:
+    shapes = {
+        "x": (2, 3, 6),
+        "W": (6, 6),
+        "A": (2, 6),
+        "B": (6, 2),
+    }  # square, so that a swap is not a shape error
+    return {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()} | {
+        "alpha": 3.0
+    }
+
+
+LORA_FORWARD = Exercise(
+    solution=lambda x, W, A, B, alpha: x @ W.T + alpha / len(A) * (x @ A.T @ B.T),
+    inputs=_lora_inputs,
+    mistakes={
+        "the scaling is missing: the update is multiplied by alpha / r": lambda x, W, A, B, alpha: (
+            x @ W.T + x @ A.T @ B.T
+        ),
+        "you scale by alpha; divide it by r, the number of rows of A": lambda x, W, A, B, alpha: (
+            x @ W.T + alpha * (x @ A.T @ B.T)
+        ),
+        "you scale by 1 / r; alpha is missing": lambda x, W, A, B, alpha: (
+            x @ W.T + (x @ A.T @ B.T) / len(A)
+        ),
+        "the frozen path is missing: LoRA adds to W x, it does not replace it": lambda x, W, A, B, alpha: (
+            alpha / len(A) * (x @ A.T @ B.T)
+        ),
+        "the update sees the output of W; both paths take the same input x": lambda x, W, A, B, alpha: (
+            x @ W.T + alpha / len(A) * (x @ W.T @ A.T @ B.T)
+        ),
+        "you scale the frozen path too; alpha / r belongs to the update alone": lambda x, W, A, B, alpha: (
+            alpha / len(A) * (x @ W.T + x @ A.T @ B.T)
+        ),
+        "A and B act in the wrong order or transposed: first A brings x down to r numbers, then B back up": (
+            lambda x, W, A, B, alpha: x @ W.T + alpha / len(A) * (x @ B @ A)
+        ),
+        "W is transposed: the layer computes W x for each row x, which is x @ W.T": lambda x, W, A, B, alpha: (
+            x @ W + alpha / len(A) * (x @ A.T @ B.T)
+        ),
+    },
+    praise="W x + alpha / r B A x. W stays as it is, and with B = 0 nothing changes at the start.",
+)
+
+
+def _fused_inputs(draw: torch.Generator) -> dict[str, Any]:
+    shapes = {"A_q": (2, 6), "B_q": (6, 2), "A_v": (2, 6), "B_v": (6, 2)}
+    return {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()} | {
+        "alpha": 3.0
+    }
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return torch.cat([q.T, k.T, v.T], dim=1)  # (D, 3 D)
+
+
+def _delta(A: Tensor, B: Tensor, alpha: float) -> Tensor:
+    return alpha / len(A) * B @ A
+
+
+FUSED_UPDATE = Exercise(
+    solution=lambda A_q, B_q, A_v, B_v, alpha: _fused(
+        _delta(A_q, B_q, alpha), torch.zeros(len(B_q), A_q.shape[1]), _delta(A_v, B_v, alpha)
+    ),
+    inputs=_fused_inputs,
+    mistakes={
+        "the blocks are not transposed: Conv1D stores (d_in, d_out), so each block is (B A) transposed": (
+            lambda A_q, B_q, A_v, B_v, alpha: _fused(
+                _delta(A_q, B_q, alpha).T,
+                torch.zeros(len(B_q), len(B_q)),
+                _delta(A_v, B_v, alpha).T,
+            )
+        ),
+        "the value block stands in the key's columns: the order is query, key, value": (
+            lambda A_q, B_q, A_v, B_v, alpha: _fused(
+                _delta(A_q, B_q, alpha), _delta(A_v, B_v, alpha), torch.zeros(len(B_q), len(B_q))
+            )
+        ),
+        "query and value are swapped": lambda A_q, B_q, A_v, B_v, alpha: _fused(
+            _delta(A_v, B_v, alpha), torch.zeros(len(B_q), len(B_q)), _delta(A_q, B_q, alpha)
+        ),
+        "the scaling alpha / r is missing": lambda A_q, B_q, A_v, B_v, alpha: _fused(
+            B_q @ A_q, torch.zeros(len(B_q), len(B_q)), B_v @ A_v
+        ),
+        "query and value share one A; each target has factors of its own": (
+            lambda A_q, B_q, A_v, B_v, alpha: _fused(
+                _delta(A_q, B_q, alpha), torch.zeros(len(B_q), len(B_q)), _delta(A_q, B_v, alpha)
+            )
+        ),
+        "the key block is missing: its columns are there and exactly zero, so the shape is (D, 3 D)": (
+            lambda A_q, B_q, A_v, B_v, alpha: torch.cat(
+                [_delta(A_q, B_q, alpha).T, _delta(A_v, B_v, alpha).T], dim=1
+            )
+        ),
+    },
+    praise="q and v each get their own block, the key's columns get exactly nothing, and the joint rank is up to 2 r.",
+)

@@ -1,0 +1,303 @@
+"""Records to pictures: matplotlib figures that carry a text alternative with the numbers in them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from peftlab.compare import mean_and_spread
+
+# Okabe and Ito's palette, readable with any colour vision.
+BLUE, ORANGE, GREEN, RED, GREY, SKY, BLACK = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#8A8A8A",
+    "#56B4E9",
+    "#222222",
+)
+_STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "figure.facecolor": "white",
+}
+
+
+class Picture:
+    """A drawn figure with its text alternative; notebooks show it as an image with that alternative.
+
+    Args:
+        figure: drawn and final.
+        alt: what the picture shows, numbers included.
+    """
+
+    def __init__(self, figure: Figure, alt: str):
+        self.alt = alt
+        self.width = round(figure.get_figwidth() * 100)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=160)
+        self.png = buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(self.png).decode()
+        alt = html.escape(self.alt, quote=True)
+        style = f"width:{self.width}px;max-width:100%;background:white"
+        return f'<img alt="{alt}" style="{style}" src="data:image/png;base64,{data}">'
+
+    def __repr__(self) -> str:
+        return f"Picture: {self.alt}"
+
+
+def canvas(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, Any]:
+    """A figure in the labs' style and its axes; `width` and `height` in inches."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots(rows, columns)
+
+
+def learning_curves(histories: Mapping[str, Mapping[str, Any]], smooth: int = 10) -> Picture:
+    """Training loss of each run, as a running mean, and its accuracy on the validation split.
+
+    Args:
+        histories: `History.to_dict()` by label.
+        smooth: steps in the running mean.
+    """
+    figure, (left, right) = canvas(9, 3.2, columns=2)
+    said = []
+    for (label, history), colour in zip(histories.items(), _colours(histories), strict=True):
+        losses = history["losses"]
+        means = [
+            sum(losses[max(0, i - smooth + 1) : i + 1]) / min(i + 1, smooth)
+            for i in range(len(losses))
+        ]
+        left.plot(range(1, len(means) + 1), means, color=colour, label=label)
+        seen = history["validation"]
+        right.plot(
+            [v["step"] for v in seen], [100 * v["accuracy"] for v in seen], "o-", color=colour
+        )
+        end = f", validation accuracy {100 * seen[-1]['accuracy']:.1f} %" if seen else ""
+        said.append(
+            f"{label}: training loss {means[0]:.2f} to {means[-1]:.2f}{end}"
+            if means
+            else f"{label}: no step"
+        )
+    left.set(title="Training loss", xlabel="step", ylabel=f"mean of {smooth} steps")
+    right.set(title="Validation accuracy", xlabel="step", ylabel="%")
+    left.legend(frameon=False, fontsize=9)
+    return Picture(figure, "Learning curves. " + "; ".join(said) + ".")
+
+
+def accuracy_dots(
+    groups: Mapping[str, Sequence[float]], title: str, baseline: float | None = None
+) -> Picture:
+    """Test accuracy of several settings: one dot a seed, a bar at the mean.
+
+    Args:
+        groups: accuracies from 0 to 1 by label, one a seed.
+        title: of the figure.
+        baseline: accuracy of always answering the commonest label, drawn as a line.
+    """
+    figure, axes = canvas(7.5, 0.9 + 0.42 * len(groups))
+    said = []
+    for i, ((label, values), colour) in enumerate(
+        zip(groups.items(), _colours(groups), strict=True)
+    ):
+        mean, spread = mean_and_spread([100 * v for v in values])
+        axes.barh(i, mean, color=colour, alpha=0.35, height=0.6)
+        axes.plot([100 * v for v in values], [i] * len(values), "o", color=colour, markersize=5)
+        axes.text(101, i, f"{mean:.1f} ± {spread:.1f}", va="center", fontsize=9)
+        said.append(
+            f"{label} {mean:.1f} ± {spread:.1f} % over {len(values)} seed{'s' * (len(values) > 1)}"
+        )
+    if baseline is not None:
+        axes.axvline(100 * baseline, color=BLACK, linestyle="--", linewidth=1)
+        said.append(f"majority class {100 * baseline:.1f} %")
+    axes.set(
+        title=title, xlabel="test accuracy in %; a dot a seed, the bar is the mean", xlim=(0, 114)
+    )
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    return Picture(figure, f"{title}. " + "; ".join(said) + ".")
+
+
+def accuracy_by_kind(kinds: Mapping[str, Mapping[str, float]]) -> Picture:
+    """Accuracy of each kind of sentence, one row of dots a kind.
+
+    Args:
+        kinds: accuracy from 0 to 1 by kind, by label.
+    """
+    names = list(next(iter(kinds.values())))
+    figure, axes = canvas(7.5, 0.9 + 0.38 * len(names))
+    for (label, values), colour in zip(kinds.items(), _colours(kinds), strict=True):
+        axes.plot(
+            [100 * values[n] for n in names],
+            range(len(names)),
+            "o",
+            color=colour,
+            label=label,
+            alpha=0.85,
+        )
+    axes.axvline(50, color=BLACK, linestyle="--", linewidth=1)
+    axes.set(title="What is hard? Test accuracy by kind of sentence", xlabel="%", xlim=(0, 102))
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
+    said = [
+        f"{label}: " + ", ".join(f"{n} {100 * values[n]:.0f}" for n in names)
+        for label, values in kinds.items()
+    ]
+    return Picture(figure, "Test accuracy in percent by kind of sentence. " + "; ".join(said) + ".")
+
+
+def sweep(
+    points: Mapping[int, Sequence[float]],
+    title: str,
+    xlabel: str,
+    lines: Mapping[str, float] | None = None,
+    live: tuple[int, float] | None = None,
+) -> Picture:
+    """Accuracy over a size that doubles: mean, one dot a seed, reference lines, and a point measured just now.
+
+    Args:
+        points: accuracies from 0 to 1 by size, one a seed.
+        title: of the figure.
+        xlabel: what the size is.
+        lines: reference accuracies from 0 to 1 by label.
+        live: size and accuracy measured in this run.
+    """
+    figure, axes = canvas(7.5, 3.4)
+    sizes = sorted(points)
+    places = {size: i for i, size in enumerate(sizes)}
+    means = [100 * mean_and_spread(points[size])[0] for size in sizes]
+    axes.plot(range(len(sizes)), means, "-", color=BLUE)
+    for size in sizes:
+        axes.plot(
+            [places[size]] * len(points[size]),
+            [100 * v for v in points[size]],
+            "o",
+            color=BLUE,
+            alpha=0.6,
+        )
+    for (label, value), colour in zip((lines or {}).items(), (BLACK, ORANGE, RED), strict=False):
+        axes.axhline(100 * value, linestyle="--", linewidth=1, color=colour)
+        axes.text(
+            len(sizes) - 0.55, 100 * value, label, color=colour, fontsize=9, va="bottom", ha="right"
+        )
+    said = [f"{size}: {mean:.1f} %" for size, mean in zip(sizes, means, strict=True)]
+    said += [f"{label} {100 * value:.1f} %" for label, value in (lines or {}).items()]
+    if live:
+        axes.plot(
+            places[live[0]], 100 * live[1], "*", markersize=14, color=RED, label="measured just now"
+        )
+        axes.legend(frameon=False, fontsize=9, loc="lower right")
+        said.append(f"measured just now at {live[0]}: {100 * live[1]:.1f} %")
+    axes.set(
+        title=title,
+        xlabel=xlabel,
+        ylabel="test accuracy in %",
+        xlim=(-0.5, len(sizes) - 0.5),
+        ylim=(40, 100),
+    )
+    axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+    return Picture(figure, f"{title}. Mean over seeds by {xlabel}: " + "; ".join(said) + ".")
+
+
+def spectra(
+    values: Mapping[str, Sequence[float]], title: str, mark: int | None = None, show: int = 32
+) -> Picture:
+    """Singular values of several matrices, largest first, each divided by its own largest.
+
+    Args:
+        values: singular values by label.
+        title: of the figure.
+        mark: a rank to mark with a line.
+        show: how many to draw.
+    """
+    figure, axes = canvas(7.5, 3.2)
+    said = []
+    for (label, numbers), colour in zip(values.items(), (BLUE, BLACK, GREY), strict=False):
+        top = numbers[0] or 1.0
+        shown = [n / top for n in numbers[:show]]
+        axes.plot(range(1, len(shown) + 1), shown, "o-", markersize=3, color=colour, label=label)
+        below = sum(n / top > 0.1 for n in numbers)
+        said.append(f"{label}: {below} of {len(numbers)} above a tenth of the largest")
+    if mark:
+        axes.axvline(mark + 0.5, color=RED, linestyle="--", linewidth=1)
+        axes.text(mark + 0.7, 0.95, f"rank {mark}", color=RED, fontsize=9)
+    axes.set(title=title, xlabel="index", ylabel="singular value / largest", ylim=(0, 1.05))
+    axes.legend(frameon=False, fontsize=9)
+    return Picture(
+        figure, f"{title}. Singular values relative to the largest. " + "; ".join(said) + "."
+    )
+
+
+def overlap_maps(
+    maps: Mapping[str, Sequence[Sequence[float]]], xlabel: str, ylabel: str
+) -> Picture:
+    """Heat maps of subspace similarity phi(i, j), side by side on one scale."""
+    figure, axes = canvas(3.1 * len(maps) + 0.6, 3.3, columns=len(maps))
+    axes_list: list[Axes] = [axes] if len(maps) == 1 else list(axes)
+    said = []
+    for ax, (label, numbers) in zip(axes_list, maps.items(), strict=True):
+        image = ax.imshow(numbers, vmin=0, vmax=1, cmap="viridis", origin="upper", aspect="auto")
+        ax.set_title(label, fontsize=10)
+        ax.set(xlabel=xlabel)
+        ax.grid(False)
+        ax.set_xticks([0, len(numbers[0]) - 1], ["1", str(len(numbers[0]))])
+        ax.set_yticks([0, len(numbers) - 1], ["1", str(len(numbers))])
+        corner = numbers[-1][-1]
+        said.append(f"{label}: top direction {numbers[0][0]:.2f}, all {corner:.2f}")
+    axes_list[0].set_ylabel(ylabel)
+    figure.colorbar(image, ax=axes_list, label="similarity", shrink=0.9)
+    return Picture(figure, "Subspace similarity from 0 to 1. " + "; ".join(said) + ".")
+
+
+def memory_bars(parts: Mapping[str, Mapping[str, float]]) -> Picture:
+    """What a training run keeps in memory and leaves on disk, in MiB: one row a method, one colour a part."""
+    figure, axes = canvas(8, 1.2 + 0.5 * len(parts))
+    names = list(next(iter(parts.values())))
+    said = []
+    widest = max(sum(values.values()) for values in parts.values())
+    for i, (label, values) in enumerate(parts.items()):
+        left = 0.0
+        for name, colour in zip(names, (SKY, ORANGE, RED, GREEN), strict=False):
+            axes.barh(
+                i, values[name], left=left, color=colour, height=0.6, label=name if i == 0 else None
+            )
+            left += values[name]
+        axes.text(left + widest * 0.01, i, f"{left:,.1f} MiB", va="center", fontsize=9)
+        said.append(f"{label} " + ", ".join(f"{name} {values[name]:,.2f}" for name in names))
+    axes.set(title="What each way of training costs", xlabel="MiB", xlim=(0, 1.18 * widest))
+    axes.set_yticks(range(len(parts)), list(parts))
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.legend(
+        frameon=False, fontsize=9, ncols=len(names), loc="upper center", bbox_to_anchor=(0.5, -0.22)
+    )
+    return Picture(figure, "Memory in MiB. " + "; ".join(said) + ".")
+
+
+def _colours(labels: Mapping[str, Any]) -> list[str]:
+    """A colour for each label; the controls always look the same."""
+    free = iter([BLUE, GREEN, SKY, "#CC79A7", "#F0E442", BLUE, GREEN, SKY] * 3)
+    fixed = {"full": BLACK, "head": ORANGE, "random": RED}
+    return [
+        next((c for key, c in fixed.items() if key in label.lower()), None) or next(free)
+        for label in labels
+    ]

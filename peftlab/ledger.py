@@ -1,0 +1,303 @@
+"""The papers' printed numbers and claims as records, and the record that a lab writes of its own run.
+
+A claim holds, does not hold, or was not measured; a record says which, with the paper's number, ours and the seeds.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from peftlab.files import write_whole
+from peftlab.methods.base import ParameterCount
+
+HOLDS, FAILS, UNMEASURED = "holds", "does not hold", "not measured"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a paper says, with its printed number and where it stands."""
+
+    statement: str
+    paper: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A parameter count that a paper prints.
+
+    Args:
+        what: the model and setting, in the paper's words.
+        printed: the number as printed.
+        backbone: name in `counting.CATALOG`.
+        hyperparameters: of the method, so that it can be counted again.
+        counted: what the arithmetic gives.
+        agrees: whether it equals the printed number after the paper's rounding.
+        note: why not, when it does not.
+    """
+
+    what: str
+    printed: str
+    backbone: str
+    hyperparameters: dict[str, Any]
+    counted: int
+    agrees: bool = True
+    note: str = ""
+
+
+_ALL_FOUR = ("query", "key", "value", "attention_output")
+_BUDGET_LABEL = "equals 0.1 % of the model's size, the label that prefix-tuning gives its budget"
+
+PRINTED: dict[str, tuple[Printed, ...]] = {
+    "lora": (
+        Printed("GPT-3, r_q = r_v = 1", "4.7M", "gpt3-175b", {"rank": 1}, 4_718_592),
+        Printed("GPT-3, r_q = r_v = 2", "9.4M", "gpt3-175b", {"rank": 2}, 9_437_184),
+        Printed("GPT-3, r_q = r_v = 4", "18.8M", "gpt3-175b", {"rank": 4}, 18_874_368),
+        Printed("GPT-3, r_q = r_v = 8", "37.7M", "gpt3-175b", {"rank": 8}, 37_748_736),
+        Printed("GPT-3, r_q = r_v = 64", "301.9M", "gpt3-175b", {"rank": 64}, 301_989_888),
+        Printed(
+            "GPT-3, all four r = 64",
+            "603.8M",
+            "gpt3-175b",
+            {"rank": 64, "targets": _ALL_FOUR},
+            603_979_776,
+            agrees=False,
+            note="603.98M after rounding",
+        ),
+        Printed("RoBERTa base, r = 8", "0.3M", "roberta-base", {"rank": 8}, 294_912),
+        Printed("RoBERTa large, r = 8", "0.8M", "roberta-large", {"rank": 8}, 786_432),
+        Printed(
+            "GPT-2 medium, r = 4",
+            "0.35M",
+            "gpt2-medium",
+            {"rank": 4},
+            393_216,
+            agrees=False,
+            note=_BUDGET_LABEL,
+        ),
+        Printed(
+            "GPT-2 large, r = 4",
+            "0.77M",
+            "gpt2-large",
+            {"rank": 4},
+            737_280,
+            agrees=False,
+            note=_BUDGET_LABEL,
+        ),
+    ),
+}
+
+CLAIMS: dict[str, dict[str, Claim]] = {
+    "01_lora": {
+        "identity": Claim(
+            "Training starts exactly at the pretrained model",
+            "B = 0, so that the update B A is zero at the start",
+            "section 4.1",
+        ),
+        "quality": Claim(
+            "LoRA is on par with full fine-tuning",
+            "RoBERTa base, GLUE average: 87.2 against 86.4; GPT-3, MNLI: 91.7 against 89.5",
+            "tables 2 and 4",
+        ),
+        "latency": Claim(
+            "Merged, LoRA adds no latency at inference",
+            "no added latency, where adapters add 20.7 to 30.3 % at batch 1",
+            "section 4.1 and table 1",
+        ),
+        "budget": Claim(
+            "For one budget, adapting q and v at a small rank beats one matrix at a larger rank",
+            "WikiSQL at 18M: W_q r=8 70.4, W_v r=8 73.0, W_q and W_v r=4 73.7",
+            "table 5",
+        ),
+        "rank": Claim(
+            "A very small rank suffices",
+            "WikiSQL, W_q and W_v: r=1 73.4, r=64 73.5",
+            "table 6",
+        ),
+        "subspace_ranks": Claim(
+            "The top directions of a small and a large rank overlap far more than random ones",
+            "similarity of the top direction of r=8 and r=64 above 0.5",
+            "section 7.2, figure 3",
+        ),
+        "subspace_seeds": Claim(
+            "Two seeds learn overlapping top directions, random matrices do not",
+            "visible overlap for two seeds at r=64, none for random",
+            "section 7.2, figure 4",
+        ),
+        "amplification": Claim(
+            "The update amplifies directions that the weight does not emphasise",
+            "r=4: |U'WV| 0.32 against |dW| 6.91, factor 21.5; random directions of W: 0.02",
+            "section 7.3, table 7",
+        ),
+    }
+}
+
+
+class Record:
+    """What a lab measured: settings, counts, curves, results and claims with verdicts, written as one JSON file.
+
+    Args:
+        lab: the lab's name, such as "01_lora".
+        title: as on its first line.
+        question: what the lab answers, in one sentence.
+        settings: the values of its parameters cell.
+        paper: title, arXiv id and date, or None.
+    """
+
+    def __init__(
+        self, lab: str, title: str, question: str, settings: dict[str, Any], paper: Any = None
+    ):
+        self._started = time.perf_counter()
+        self.data: dict[str, Any] = {
+            "lab": lab,
+            "title": title,
+            "question": question,
+            "paper": asdict(paper) | {"url": paper.url} if paper else None,
+            "settings": settings,
+            "versions": versions(),
+            "counts": {},
+            "curves": {},
+            "results": [],
+            "claims": [],
+        }
+
+    def count(self, label: str, count: ParameterCount) -> None:
+        """Note the parameter count of a method."""
+        self.data["counts"][label] = count.to_dict()
+
+    def result(self, run: dict[str, Any], source: str) -> None:
+        """Note one run, as `compare.run_trial` gives it; `source` is "live" or "stored"."""
+        run = dict(run)
+        history = run.pop("history", None)
+        self.data["results"].append(run | {"source": source})
+        if history:
+            self.data["curves"][f"{run['label']}, seed {run['seed']}, {source}"] = history
+
+    def claim(
+        self,
+        key: str,
+        ours: str,
+        holds: bool | None,
+        seeds: list[int],
+        why: str = "",
+        numbers: dict[str, Any] | None = None,
+    ) -> None:
+        """Decide a claim of the ledger.
+
+        Args:
+            key: its name in `CLAIMS` for this lab.
+            ours: what was measured, as a reader should see it.
+            holds: True, False, or None when it was not measured.
+            seeds: the seeds behind our number.
+            why: the reason when it does not hold or was not measured, or a caveat.
+            numbers: the numbers behind `ours`.
+
+        Raises:
+            ValueError: an unknown claim, one decided twice, or one not holding without a reason.
+        """
+        known = CLAIMS[self.data["lab"]]
+        if key not in known:
+            raise ValueError(f"no claim {key!r}; this lab has: {', '.join(known)}")
+        if any(claim["key"] == key for claim in self.data["claims"]):
+            raise ValueError(f"the claim {key!r} is decided already")
+        if not holds and not why:
+            raise ValueError(f"say why the claim {key!r} does not hold or was not measured")
+        verdict = {True: HOLDS, False: FAILS, None: UNMEASURED}[
+            None if holds is None else bool(holds)
+        ]
+        self.data["claims"].append(
+            {"key": key, **asdict(known[key]), "ours": ours, "seeds": seeds}
+            | {"verdict": verdict, "why": why, "numbers": numbers or {}}
+        )
+
+    def claims_table(self) -> Table:
+        """The claims as a table: the paper's number, ours, seeds, verdict."""
+        marks = {HOLDS: "✔ holds", FAILS: "✘ does not hold", UNMEASURED: "– not measured"}
+        rows = [
+            {
+                "paper says": c["statement"],
+                "its number": f"{c['paper']} ({c['where']})",
+                "you measured": c["ours"],
+                "seeds": ", ".join(map(str, c["seeds"])) or "–",
+                "verdict": marks[c["verdict"]] + (f": {c['why']}" if c["why"] else ""),
+            }
+            for c in self.data["claims"]
+        ]
+        return Table(rows, caption="Paper says, you measured")
+
+    def write(self, folder: str | Path = ".") -> Path:
+        """Write `<lab>.json` to `folder`; every claim of the ledger must be decided.
+
+        Raises:
+            ValueError: a claim is left open.
+        """
+        decided = {claim["key"] for claim in self.data["claims"]}
+        if missing := [key for key in CLAIMS.get(self.data["lab"], {}) if key not in decided]:
+            raise ValueError(f"claims without a verdict: {', '.join(missing)}")
+        self.data["seconds"] = round(time.perf_counter() - self._started, 1)
+        path = Path(folder) / f"{self.data['lab']}.json"
+        with write_whole(path) as beside:
+            beside.write_text(json.dumps(self.data, indent=1) + "\n")
+        return path
+
+
+class Table:
+    """Rows as an HTML table in a notebook and as aligned text elsewhere.
+
+    Args:
+        rows: dictionaries with the same keys, the column names.
+        caption: what the table shows.
+    """
+
+    def __init__(self, rows: list[dict[str, Any]], caption: str = ""):
+        self.rows = rows
+        self.caption = caption
+
+    def _cells(self) -> tuple[list[str], list[list[str]]]:
+        columns = list(self.rows[0]) if self.rows else []
+        return columns, [[_text(row.get(c, "")) for c in columns] for row in self.rows]
+
+    def _repr_html_(self) -> str:
+        columns, cells = self._cells()
+        head = "".join(f'<th scope="col">{html.escape(c)}</th>' for c in columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in cells
+        )
+        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def __repr__(self) -> str:
+        columns, cells = self._cells()
+        lines = [columns, *cells]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+        text = [
+            "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
+        return "\n".join(([self.caption] if self.caption else []) + text)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return (
+        f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:,.4g}"
+        if abs(value) < 1e4
+        else f"{value:,.0f}"
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on, and the machine."""
+    packages = ("peftlab", "torch", "transformers", "accelerate")
+    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}

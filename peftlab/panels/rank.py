@@ -1,0 +1,107 @@
+"""The rank panel: what a rank costs, what the trained update looks like, and what is left of it at that rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import ipywidgets as widgets
+
+from peftlab import figures
+from peftlab.ledger import Table
+from peftlab.methods import LoRA
+from peftlab.panels.base import Panel, Record
+
+
+@dataclass(frozen=True)
+class TrainedUpdate:
+    """What the panel looks at; measured once, before the panel is made.
+
+    Args:
+        config: the backbone's config, for counts.
+        head: the task head, for counts.
+        targets: the adapted roles.
+        spectra: singular values by module path, each by label ("LoRA", "full fine-tuning", "random").
+        accuracy: test accuracy from 0 to 1 with the update truncated to each rank, 0 to the trained rank.
+        full_accuracy: test accuracy of full fine-tuning, from 0 to 1.
+    """
+
+    config: Any
+    head: str | None
+    targets: tuple[str, ...]
+    spectra: Mapping[str, Mapping[str, Sequence[float]]]
+    accuracy: Sequence[float]
+    full_accuracy: float
+
+
+def rank_record(trained: TrainedUpdate, rank: int, matrix: str) -> Record:
+    """What `rank` costs and keeps.
+
+    Args:
+        trained: what was measured.
+        rank: from 1 to the trained rank.
+        matrix: module path of the update to look at.
+    """
+    count = LoRA(rank=rank, targets=trained.targets).parameter_count(trained.config, trained.head)
+    spectra = trained.spectra[matrix]
+    energy = [value**2 for value in spectra["LoRA"]]
+    return {
+        "rank": rank,
+        "matrix": matrix,
+        "trained": count.trained,
+        "share": count.share,
+        "checkpoint_mib": count.checkpoint_mib(),
+        "energy": sum(energy[:rank]) / (sum(energy) or 1.0),
+        "accuracy": trained.accuracy[rank],
+        "accuracy_all": trained.accuracy[-1],
+        "accuracy_none": trained.accuracy[0],
+        "full_accuracy": trained.full_accuracy,
+        "spectra": {label: list(values) for label, values in spectra.items()},
+    }
+
+
+def draw_rank(record: Record) -> str:
+    """The record as a table and a picture."""
+    rank = record["rank"]
+    rows = [
+        {
+            "": "trained parameters at this rank",
+            "value": f"{record['trained']:,} ({100 * record['share']:.3f} %)",
+        },
+        {"": "checkpoint, head included", "value": f"{record['checkpoint_mib']:.2f} MiB"},
+        {"": "part of this update that the rank keeps", "value": f"{100 * record['energy']:.1f} %"},
+        {
+            "": f"test accuracy with every update cut to rank {rank}",
+            "value": f"{100 * record['accuracy']:.1f} %",
+        },
+        {
+            "": "test accuracy of the whole trained update",
+            "value": f"{100 * record['accuracy_all']:.1f} %",
+        },
+        {
+            "": "without the update, trained head only",
+            "value": f"{100 * record['accuracy_none']:.1f} %",
+        },
+        {"": "full fine-tuning", "value": f"{100 * record['full_accuracy']:.1f} %"},
+    ]
+    picture = figures.spectra(record["spectra"], f"Update of {record['matrix']}", mark=rank)
+    return Table(rows)._repr_html_() + picture._repr_html_()
+
+
+def rank_panel(trained: TrainedUpdate) -> Panel:
+    """Move the rank, choose a matrix; nothing trains."""
+    highest = len(trained.accuracy) - 1
+    controls = {
+        "rank": widgets.IntSlider(value=min(2, highest), min=1, max=highest, description="rank"),
+        "matrix": widgets.Dropdown(
+            options=list(trained.spectra), description="matrix", layout={"width": "32em"}
+        ),
+    }
+    return Panel(
+        partial(rank_record, trained),
+        draw_rank,
+        controls,
+        "How much rank does the trained update need?",
+    )

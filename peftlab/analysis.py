@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from peftlab import checkpoints
 from peftlab.attach import Attachment, projections
 from peftlab.modules.lora import LowRankUpdate
 
@@ -36,6 +38,36 @@ def updates(
         for name, weight in now.items():
             found[name] = weight - model.get_submodule(name).weight.detach().cpu()
     return {name: found[name] for name in wanted}
+
+
+def stored_updates(folder: str | Path) -> dict[str, Tensor]:
+    """The updates of a LoRA that `checkpoints.save` wrote, by module path; each (d_out, d_in).
+
+    Raises:
+        ValueError: the folder is damaged or holds another method.
+    """
+    description, state = checkpoints.read(folder)
+    if description["method"] != "lora":
+        raise ValueError(f"{folder} holds {description['method']}, not lora")
+    alpha = description["hyperparameters"]["alpha"]
+    names = [key.removesuffix(".lora_A") for key in state if key.endswith(".lora_A")]
+    return {
+        name: alpha
+        / len(state[f"{name}.lora_A"])
+        * (state[f"{name}.lora_B"] @ state[f"{name}.lora_A"])
+        for name in names
+    }
+
+
+def mean_overlap(
+    first: dict[str, Tensor], second: dict[str, Tensor], rows: int, columns: int
+) -> list[list[float]]:
+    """`overlap` of two sets of updates, averaged over their matrices; (rows, columns)."""
+    maps = [
+        torch.tensor(overlap(directions(first[name], rows), directions(second[name], columns)))
+        for name in first
+    ]
+    return torch.stack(maps).mean(0).tolist()
 
 
 def weights(

@@ -370,7 +370,7 @@ def head_of(model: Any) -> str | None:
     for ending, head in endings.items():
         if name.endswith(ending):
             return head
-    if "For" in name or name.endswith("EncoderModel"):
+    if not name.endswith("Model") or name.endswith(("EncoderModel", "HeadsModel")):
         raise ValueError(
             f"the head of {name} is not supported; supported heads: {', '.join(HEADS)}"
         )

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from peftlab import anatomy
 from peftlab.methods.base import Method, ParameterCount
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 class Addition(nn.Module):
@@ -57,6 +54,7 @@ class Attachment:
         self.model = model
         self.method = method
         self.merged = False
+        self._disabled = False
         self._additions: dict[str, Addition] = {}
         self._frozen: dict[str, nn.Module] = {}
         self._tuned: dict[str, nn.Parameter] = {}  # existing parameters that train
@@ -95,6 +93,7 @@ class Attachment:
 
     def state_dict(self) -> dict[str, Tensor]:
         """A copy of what is stored after training, on the CPU: the additions and the tuned tensors, nothing frozen."""
+        self._require_active("read the tensors")
         return {name: p.detach().cpu().clone() for name, p in self.named_parameters().items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -106,7 +105,9 @@ class Attachment:
         Raises:
             ValueError: a name or a shape differs; nothing is changed then.
         """
-        self._refuse_merged("load tensors")
+        self._require_active("load tensors")
+        if self.merged:
+            raise ValueError("cannot load tensors while merged; call unmerge() first")
         own = self.named_parameters()
         if missing := sorted(own.keys() ^ state.keys()):
             side = "lacks" if missing[0] in own else "has, but the model does not take,"
@@ -128,8 +129,8 @@ class Attachment:
         heads = tuple(f"{name}." for name in anatomy.head_modules(self.model))
         own = self.named_parameters()
         head = {name for name in own if name.startswith(heads)}
-        added = sum(p.numel() for name, p in own.items() if name not in self._tuned)
-        total = sum(p.numel() for p in self.model.parameters()) - (0 if self.merged else added)
+        added = {p for name, p in own.items() if name not in self._tuned}
+        total = sum(p.numel() for p in self.model.parameters() if p not in added)
         head_size = sum(
             p.numel() for name, p in self.model.named_parameters() if name.startswith(heads)
         )
@@ -156,6 +157,7 @@ class Attachment:
         """
         if self.merged:
             return
+        self._require_active("merge")
         with torch.no_grad():
             merged = {name: addition.merged_weight() for name, addition in self._additions.items()}
             for name, weight in merged.items():
@@ -178,14 +180,20 @@ class Attachment:
     @contextmanager
     def disabled(self) -> Iterator[PreTrainedModel]:
         """The plain backbone, with the head it had, for the length of a `with` block."""
+        if self._disabled:  # by a block around this one
+            yield self.model
+            return
+        self._require_active("disable")
         merged = self.merged
         self.unmerge()
         tuned = {name: p.detach().clone() for name, p in self._tuned.items()}
         self._place(self._frozen)
         self._write(self._before)
+        self._disabled = True
         try:
             yield self.model
         finally:
+            self._disabled = False
             self._write(tuned)
             self._place(self._additions)
             if merged:
@@ -193,8 +201,9 @@ class Attachment:
 
     def detach(self) -> PreTrainedModel:
         """Give the model back as it was before `attach`, bit for bit: modules, values and what requires gradients."""
-        if getattr(self.model, "_peftlab_attachment", None) is not self:
+        if attachment_of(self.model) is not self:
             return self.model
+        self._require_active("detach")
         self.unmerge()
         self._place(self._frozen)
         self._write(self._before)
@@ -203,9 +212,12 @@ class Attachment:
         del self.model._peftlab_attachment
         return self.model
 
-    def _refuse_merged(self, what: str) -> None:
-        if self.merged:
-            raise ValueError(f"cannot {what} while merged; call unmerge() first")
+    def _require_active(self, what: str) -> None:
+        """Refuse what would work on a model that does not carry the additions and tuned values now."""
+        if attachment_of(self.model) is not self:
+            raise ValueError(f"cannot {what}: this attachment is detached; attach the method again")
+        if self._disabled:
+            raise ValueError(f"cannot {what} inside disabled(); leave its with block first")
 
     def _place(self, modules: dict[str, nn.Module]) -> None:
         for name, module in modules.items():
@@ -250,9 +262,7 @@ def attachment_of(model: nn.Module) -> Attachment | None:
 
 def check_model(model: object) -> None:
     """Refuse what is not a transformers model of a supported family and head."""
-    if not (
-        isinstance(model, nn.Module) and hasattr(model, "config") and hasattr(model, "base_model")
-    ):
+    if not isinstance(model, PreTrainedModel):
         raise TypeError(
             f"model must be a transformers model, got {type(model).__name__}; see load_backbone"
         )

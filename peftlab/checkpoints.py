@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from peftlab import anatomy
@@ -65,13 +66,7 @@ def load(folder: str | Path, model: PreTrainedModel) -> Attachment:
             head. The model is left as it was.
     """
     folder = Path(folder)
-    description = _read_description(folder)
-    try:
-        state = load_file(folder / TENSORS)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{folder / TENSORS} is missing, truncated or damaged ({error}); copy it again"
-        ) from error
+    description, state = read(folder)
     if description["head"] != anatomy.head_of(model):
         raise ValueError(
             f"{folder} was trained with the head {description['head']}, this model has {anatomy.head_of(model)}"
@@ -90,6 +85,22 @@ def load(folder: str | Path, model: PreTrainedModel) -> Attachment:
         attachment.detach()
         raise
     return attachment
+
+
+def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What `save` wrote: the description and the tensors, without a model.
+
+    Raises:
+        ValueError: a file is missing or damaged.
+    """
+    folder = Path(folder)
+    description = _read_description(folder)
+    try:
+        return description, load_file(folder / TENSORS)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{folder / TENSORS} is missing, truncated or damaged ({error}); copy it again"
+        ) from error
 
 
 def backbone_hash(attachment: Attachment) -> str:

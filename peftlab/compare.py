@@ -161,10 +161,20 @@ def store(
 ) -> Path:
     """Write runs as a stored record, which names the command that made it."""
     record = {"name": name, "command": command, "versions": versions(), "runs": runs, **more}
+    record = _rounded(record)
     path = Path(folder) / f"{name}.json"
     with write_whole(path) as beside:
         beside.write_text(json.dumps(record) + "\n")
     return path
+
+
+def _rounded(value: Any) -> Any:
+    """Five significant digits: curves of many runs stay readable and small."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def stored(name: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The papers' printed numbers and claims as records, and the record that a lab writes of its own run.
 
-A claim holds, does not hold, or was not measured; a record says which, with the paper's number, ours and the seeds.
+A claim holds, does not hold, is too close to call, or was not measured; a record says which, with the
+paper's number, ours and the seeds.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import html
 import json
 import platform
+import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +20,20 @@ from typing import Any
 from peftlab.files import write_whole
 from peftlab.methods.base import ParameterCount
 
-HOLDS, FAILS, UNMEASURED = "holds", "does not hold", "not measured"
+HOLDS, FAILS, CLOSE, UNMEASURED = (
+    "holds",
+    "does not hold",
+    "too close to call",
+    "not measured",
+)
+
+
+_MARKS = {
+    HOLDS: "✔ holds",
+    FAILS: "✘ does not hold",
+    CLOSE: "≈ too close to call",
+    UNMEASURED: "– not measured",
+}
 
 
 @dataclass(frozen=True)
@@ -184,8 +200,8 @@ class Record:
         self,
         key: str,
         ours: str,
-        holds: bool | None,
-        seeds: list[int],
+        verdict: str,
+        seeds: Sequence[int],
         why: str = "",
         numbers: dict[str, Any] | None = None,
     ) -> None:
@@ -194,39 +210,38 @@ class Record:
         Args:
             key: its name in `CLAIMS` for this lab.
             ours: what was measured, as a reader should see it.
-            holds: True, False, or None when it was not measured.
+            verdict: HOLDS, FAILS, CLOSE or UNMEASURED.
             seeds: the seeds behind our number.
-            why: the reason when it does not hold or was not measured, or a caveat.
+            why: the reason when it does not hold, or a caveat.
             numbers: the numbers behind `ours`.
 
         Raises:
-            ValueError: an unknown claim, one decided twice, or one not holding without a reason.
+            ValueError: an unknown claim or verdict, a claim decided twice, or one that does not hold without
+                a reason.
         """
         known = CLAIMS[self.data["lab"]]
         if key not in known:
             raise ValueError(f"no claim {key!r}; this lab has: {', '.join(known)}")
+        if verdict not in _MARKS:
+            raise ValueError(f"verdict must be one of {', '.join(_MARKS)}; got {verdict!r}")
         if any(claim["key"] == key for claim in self.data["claims"]):
             raise ValueError(f"the claim {key!r} is decided already")
-        if not holds and not why:
-            raise ValueError(f"say why the claim {key!r} does not hold or was not measured")
-        verdict = {True: HOLDS, False: FAILS, None: UNMEASURED}[
-            None if holds is None else bool(holds)
-        ]
+        if verdict != HOLDS and not why:
+            raise ValueError(f"say why the verdict on {key!r} is {verdict!r}")
         self.data["claims"].append(
-            {"key": key, **asdict(known[key]), "ours": ours, "seeds": seeds}
+            {"key": key, **asdict(known[key]), "ours": ours, "seeds": list(seeds)}
             | {"verdict": verdict, "why": why, "numbers": numbers or {}}
         )
 
     def claims_table(self) -> Table:
         """The claims as a table: the paper's number, ours, seeds, verdict."""
-        marks = {HOLDS: "✔ holds", FAILS: "✘ does not hold", UNMEASURED: "– not measured"}
         rows = [
             {
                 "paper says": c["statement"],
                 "its number": f"{c['paper']} ({c['where']})",
                 "you measured": c["ours"],
                 "seeds": ", ".join(map(str, c["seeds"])) or "–",
-                "verdict": marks[c["verdict"]] + (f": {c['why']}" if c["why"] else ""),
+                "verdict": _MARKS[c["verdict"]] + (f": {c['why']}" if c["why"] else ""),
             }
             for c in self.data["claims"]
         ]
@@ -295,6 +310,24 @@ def _text(value: Any) -> str:
         if abs(value) < 1e4
         else f"{value:,.0f}"
     )
+
+
+def judge(higher: Sequence[float], lower: Sequence[float], margin: float = 0.0) -> str:
+    """Whether the first values lie at least `-margin` above the second, by twice the standard error.
+
+    Args:
+        higher: one value a seed of what should be higher.
+        lower: one value a seed of what should be lower, or a constant in a list.
+        margin: how far the first may fall below the second and still be called as good.
+
+    Returns:
+        HOLDS or FAILS when the difference is beyond twice its standard error, else CLOSE.
+    """
+    difference = statistics.fmean(higher) - statistics.fmean(lower) + margin
+    error = sum(statistics.variance(v) / len(v) for v in (higher, lower) if len(v) > 1) ** 0.5
+    if abs(difference) <= 2 * error:
+        return CLOSE
+    return HOLDS if difference > 0 else FAILS
 
 
 def versions() -> dict[str, str]:

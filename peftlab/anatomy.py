@@ -1,8 +1,9 @@
-"""What the parts of a Transformer are called in each model family: the only file that knows architectures.
+"""What the parts of a Transformer are called: the only file that knows architectures.
 
-Eight families: BERT, RoBERTa, DistilBERT, GPT-2, T5, BART, Llama and Qwen3. Each is described once, as a table of its
-linear projections with their role, module path and shape; closed-form counts, targets and live models all read
-that table. Nothing here imports torch: a config with the right attributes is enough.
+Eight families: BERT, RoBERTa, DistilBERT, GPT-2, T5, BART, Llama and Qwen3. Each is described once,
+as a table of its linear projections with their role, module path and shape; closed-form counts,
+targets and live models all read that table. Nothing here imports torch: a config with the right
+attributes is enough.
 
 Axes: D width of the model, F width of the MLP, L layers, V vocabulary.
 """
@@ -294,7 +295,8 @@ def check_head(config: Any, head: str | None) -> None:
     allowed = (*known.heads, *known.outputs)
     if head is not None and head not in allowed:
         raise ValueError(
-            f"head {head!r} does not exist for {config.model_type}; choose one of: {', '.join(allowed)}"
+            f"head {head!r} does not exist for {config.model_type}; "
+            f"choose one of: {', '.join(allowed)}"
         )
 
 
@@ -306,7 +308,7 @@ def _stacks(config: Any, head: str | None) -> list[Stack]:
 
 
 def projections(config: Any, head: str | None = None) -> Iterator[Projection]:
-    """Every linear projection of every block, in the order of the forward pass; paths are below the base model."""
+    """Every linear projection of every block, in forward order; paths are below the base model."""
     for stack in _stacks(config, head):
         for layer in range(stack.depth):
             for p in stack.projections:
@@ -324,7 +326,7 @@ def backbone_parameters(config: Any, head: str | None = None) -> int:
 
 
 def head_parameters(config: Any, head: str | None = None) -> int:
-    """Parameters of the freshly initialised head in closed form; 0 for a language model or no head."""
+    """Parameters of the fresh head in closed form; 0 for a language model or no head."""
     check_head(config, head)
     known = family(config)
     if head not in known.heads:
@@ -346,7 +348,8 @@ def select(candidates: Iterable[Projection], targets: Iterable[str]) -> list[Pro
             leaves = dict.fromkeys(p.name.rsplit(".", 1)[-1] for p in candidates)
             raise ValueError(
                 f"targets: nothing matches {target!r}; roles: {', '.join(ROLES)}; "
-                f"or a pattern such as '*.{next(iter(leaves))}' over this model's modules: {', '.join(leaves)}"
+                f"or a pattern such as '*.{next(iter(leaves))}' over this model's modules: "
+                f"{', '.join(leaves)}"
             )
         chosen |= hits
     return [p for p in candidates if p in chosen]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from contextlib import contextmanager
 from importlib.util import find_spec
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftlab import anatomy, paths
 from peftlab.files import check_sha256
+from peftlab.methods.base import require_number
 from peftlab.tasks import Task
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ _AUTO_CLASSES = {
     "seq2seq_lm": "AutoModelForSeq2SeqLM",
     "masked_lm": "AutoModelForMaskedLM",
 }
+_CLASSIFIERS = ("sequence_classification", "token_classification")
 
 
 def load_backbone(
@@ -62,6 +66,12 @@ def load_backbone(
         )
     if head not in _AUTO_CLASSES:
         raise ValueError(f"head must be one of {', '.join(anatomy.HEADS)}, or None; got {head!r}")
+    if labels is not None:
+        require_number("labels", labels, 2, integer=True)
+        if head not in _CLASSIFIERS:
+            raise ValueError(
+                f"labels goes with head={' or '.join(map(repr, _CLASSIFIERS))}, got {head!r}"
+            )
     if task is not None:
         head, labels = task.head, len(task.labels)
     folder = _folder(str(name))
@@ -70,7 +80,7 @@ def load_backbone(
     import transformers
 
     settings: dict[str, Any] = {}
-    if head in ("sequence_classification", "token_classification"):
+    if head in _CLASSIFIERS:
         settings["num_labels"] = 2 if labels is None else labels
     if task is not None:
         settings["id2label"] = dict(enumerate(task.labels))
@@ -81,14 +91,22 @@ def load_backbone(
             config = transformers.AutoConfig.from_pretrained(folder, **settings)
             anatomy.check_head(config, head)
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            # without its files, transformers makes up a tokenizer that knows no word
+            if len(tokenizer) <= len(tokenizer.all_special_ids):
+                raise OSError("it has no tokenizer file, such as tokenizer.json")
             torch.manual_seed(seed)
             if pretrained:
-                model = auto.from_pretrained(
-                    folder, config=config, dtype=torch.float32, use_safetensors=True
+                model, report = auto.from_pretrained(
+                    folder,
+                    config=config,
+                    dtype=torch.float32,
+                    use_safetensors=True,
+                    output_loading_info=True,
                 )
+                _refuse_gaps(model, head, report["missing_keys"])
             else:
                 model = auto.from_config(config)
-        except OSError as error:
+        except (OSError, RuntimeError, JSONDecodeError) as error:
             raise ValueError(f"cannot load {str(name)!r} from {folder}: {error}") from error
         except Exception as error:
             if type(error).__name__ != "SafetensorError":
@@ -100,6 +118,7 @@ def load_backbone(
         tokenizer.pad_token = tokenizer.eos_token
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.name_or_path = str(name)
     return model.eval(), tokenizer
 
 
@@ -135,21 +154,33 @@ def _minilm() -> Path:
     return folder
 
 
+def _refuse_gaps(model: PreTrainedModel, head: str | None, missing: Iterable[str]) -> None:
+    """Refuse weights that lack a projection of a block: transformers would draw it at random."""
+    prefix = anatomy.base_prefix(model)
+    blocks = {f"{prefix}{p.name}.weight" for p in anatomy.projections(model.config, head)}
+    if absent := sorted(blocks.intersection(missing)):
+        raise OSError(
+            f"the weights lack {absent[0]} ({len(absent)} such are missing); "
+            "they do not belong to its config.json"
+        )
+
+
 def _hub(name: str) -> str:
-    """Check, before transformers starts to retry, that a hub id is in the local cache or can be fetched."""
+    """A hub id that can be fetched, or its folder in the local cache; refused before retries start."""
     from huggingface_hub import constants, model_info, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     known = f"bundled or installed: {', '.join(available())}"
     try:
-        if isinstance(try_to_load_from_cache(name, "config.json"), str):
-            return name
+        cached = try_to_load_from_cache(name, "config.json")
         if constants.HF_HUB_OFFLINE:
             raise OSError("HF_HUB_OFFLINE is set")
         model_info(name, timeout=5)
     except HFValidationError as error:
         raise ValueError(f"{name!r} is neither a folder nor a hub id; {known}") from error
     except Exception as error:
+        if isinstance(cached, str):
+            return str(Path(cached).parent)
         raise ValueError(
             f"{name!r} is no local folder, and the hub did not give it ({type(error).__name__}); {known}; "
             f"to use it offline, run `hf download {name}` beforehand on a machine with a network"

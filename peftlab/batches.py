@@ -19,7 +19,11 @@ IGNORED = -100  # a label that the loss leaves out: transformers' and torch's co
 def encode(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], max_length: int = 128
 ) -> list[dict[str, Any]]:
-    """Token ids, masks and labels of each example, not yet padded; a word's label sits on its first token."""
+    """Token ids, masks and labels of each example, not yet padded; a word's label is on its first token.
+
+    Raises:
+        ValueError: the tokenizer makes nothing of a word, so that its label has no place to be.
+    """
     rows = []
     for example in examples:
         words = isinstance(example.text, tuple)
@@ -34,6 +38,12 @@ def encode(
         label: Any = example.label
         if words:
             ids = row.word_ids()
+            kept = {i for i in ids if i is not None}
+            if lost := set(range(max(kept, default=-1))) - kept:
+                raise ValueError(
+                    f"the tokenizer makes nothing of the word {text[min(lost)]!r} "
+                    f"in {' '.join(text)!r}; take it and its label out"
+                )
             first = [i is not None and i not in ids[:t] for t, i in enumerate(ids)]
             label = [
                 example.label[i] if new else IGNORED for i, new in zip(ids, first, strict=True)

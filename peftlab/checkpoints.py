@@ -128,13 +128,14 @@ def _read_description(folder: Path) -> dict[str, Any]:
             description["method"],
             description["hyperparameters"],
             description["head"],
+            description["backbone"]["name"],
             description["backbone"]["sha256"],
         )
     except OSError as error:
         raise ValueError(
             f"{folder} holds no saved method: {DESCRIPTION} is missing; give a folder that save() wrote"
         ) from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged ({error!r}); copy it again") from error
     return description
 
@@ -143,7 +144,13 @@ def _method(folder: Path, description: dict[str, Any]) -> Any:
     name = description["method"]
     if name not in METHODS:
         raise ValueError(f"{folder} holds the method {name!r}; known methods: {', '.join(METHODS)}")
-    return METHODS[name](**description["hyperparameters"])
+    try:
+        return METHODS[name](**description["hyperparameters"])
+    except TypeError as error:
+        raise ValueError(
+            f"{folder / DESCRIPTION} has hyperparameters that {name} does not take ({error}); "
+            "copy it again"
+        ) from error
 
 
 def _name(model: PreTrainedModel) -> str:

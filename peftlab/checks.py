@@ -1,4 +1,4 @@
-"""Exercise checks: each isolates one mechanism and names the likely mistake; none ever stops a notebook."""
+"""Exercise checks: each isolates one mechanism and names the mistake; none stops a notebook."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Feedback:
 
     def _repr_html_(self) -> str:
         style = f"border-left:4px solid {_COLOURS[self.status]};padding:0.4em 0.8em"
-        return f'<div style="{style}"><strong>{self.status}</strong>: {html.escape(self.message)}</div>'
+        message = html.escape(self.message)
+        return f'<div style="{style}"><strong>{self.status}</strong>: {message}</div>'
 
     def __repr__(self) -> str:
         return f"{self.status}: {self.message}"
@@ -33,22 +34,26 @@ class Feedback:
 class Exercise:
     """An exercise on a function, with its solution and the mistakes that are known.
 
-    A mistake is a wrong function with the message that helps; an attempt that behaves like it gets that message.
+    A mistake is a wrong function with the message that helps; an attempt that behaves like it gets
+    that message.
 
     Args:
-        solution: computes the right tensor from the inputs.
+        solution: computes the right tensor, or the right number, from the inputs.
         inputs: makes fresh named inputs from a generator.
         mistakes: wrong functions by the message for them.
         praise: what the solution shows, said when it is found.
     """
 
-    solution: Callable[..., Tensor]
+    solution: Callable[..., Tensor | int]
     inputs: Callable[[torch.Generator], dict[str, Any]]
-    mistakes: Mapping[str, Callable[..., Tensor]]
+    mistakes: Mapping[str, Callable[..., Tensor | int]]
     praise: str
 
     def check(self, attempt: Callable[..., Any]) -> Feedback:
-        """Try `attempt` on fresh inputs; it may be unfinished, wrong or raise, and the notebook goes on."""
+        """Try `attempt` on fresh inputs; it may be unfinished, wrong or raise.
+
+        The notebook goes on in any case.
+        """
         inputs = self.inputs(torch.Generator().manual_seed(0))
         wanted = self.solution(**_copies(inputs))
         given = _copies(inputs)
@@ -57,13 +62,8 @@ class Exercise:
         except NotImplementedError:
             return Feedback(OPEN, "write the body of the function, then run this cell again")
         except Exception as error:
-            shapes = ", ".join(
-                f"{k} {tuple(v.shape)}" for k, v in inputs.items() if isinstance(v, Tensor)
-            )
-            return Feedback(
-                WRONG,
-                f"your function raised {type(error).__name__}: {error}. The shapes are {shapes}.",
-            )
+            raised = f"{type(error).__name__}: {error}"
+            return Feedback(WRONG, f"your function raised {raised}. It was given {_said(inputs)}.")
         if answer is None or answer is ...:
             return Feedback(
                 OPEN, "the function returns nothing yet; write its body, then run this cell again"
@@ -74,28 +74,39 @@ class Exercise:
             return Feedback(
                 WRONG, f"your function changes {changed[0]} in place; compute a new tensor instead"
             )
-        if not isinstance(answer, Tensor):
-            return Feedback(WRONG, f"return a tensor, not {type(answer).__name__}")
+        kinds, kind = (Tensor, "tensor") if isinstance(wanted, Tensor) else ((int, float), "number")
+        if not isinstance(answer, kinds):
+            return Feedback(WRONG, f"return a {kind}, not {type(answer).__name__}")
         if _same(answer, wanted):
             return Feedback(SOLVED, self.praise)
         for message, mistake in self.mistakes.items():
             if _same(answer, mistake(**_copies(inputs))):
                 return Feedback(WRONG, message)
+        if kind == "number":
+            return Feedback(WRONG, f"{answer:,} is not right for {_said(inputs)}; count again")
         if answer.shape != wanted.shape:
             return Feedback(
                 WRONG, f"the shape is {tuple(answer.shape)}, it should be {tuple(wanted.shape)}"
             )
-        return Feedback(
-            WRONG,
-            f"the numbers differ by up to {(answer - wanted).abs().max():.3g}; compare with the formula",
-        )
+        apart = (answer.float() - wanted).abs().max()
+        return Feedback(WRONG, f"the numbers differ by up to {apart:.3g}; compare with the formula")
 
 
 def _copies(inputs: dict[str, Any]) -> dict[str, Any]:
     return {k: v.clone() if isinstance(v, Tensor) else v for k, v in inputs.items()}
 
 
-def _same(first: Tensor, second: Tensor) -> bool:
+def _said(inputs: dict[str, Any]) -> str:
+    """The inputs as a learner should see them: shapes of tensors, values of numbers."""
+    return ", ".join(
+        f"{k} of shape {tuple(v.shape)}" if isinstance(v, Tensor) else f"{k}={v:,}"
+        for k, v in inputs.items()
+    )
+
+
+def _same(first: Tensor | float, second: Tensor | float) -> bool:
+    if not isinstance(first, Tensor):
+        return first == second  # a count is exact
     return first.shape == second.shape and torch.allclose(
         first.float(), second.float(), rtol=1e-4, atol=1e-5
     )
@@ -126,20 +137,20 @@ LORA_FORWARD = Exercise(
         "you scale by 1 / r; alpha is missing": lambda x, W, A, B, alpha: (
             x @ W.T + (x @ A.T @ B.T) / len(A)
         ),
-        "the frozen path is missing: LoRA adds to W x, it does not replace it": lambda x, W, A, B, alpha: (
-            alpha / len(A) * (x @ A.T @ B.T)
+        "the frozen path is missing: LoRA adds to W x and does not replace it": (
+            lambda x, W, A, B, alpha: alpha / len(A) * (x @ A.T @ B.T)
         ),
-        "the update sees the output of W; both paths take the same input x": lambda x, W, A, B, alpha: (
-            x @ W.T + alpha / len(A) * (x @ W.T @ A.T @ B.T)
+        "the update sees the output of W; both paths take the same input x": (
+            lambda x, W, A, B, alpha: x @ W.T + alpha / len(A) * (x @ W.T @ A.T @ B.T)
         ),
-        "you scale the frozen path too; alpha / r belongs to the update alone": lambda x, W, A, B, alpha: (
-            alpha / len(A) * (x @ W.T + x @ A.T @ B.T)
+        "you scale the frozen path too; alpha / r belongs to the update alone": (
+            lambda x, W, A, B, alpha: alpha / len(A) * (x @ W.T + x @ A.T @ B.T)
         ),
-        "A and B act in the wrong order or transposed: first A brings x down to r numbers, then B back up": (
+        "A and B act in the wrong order or transposed: A brings x down to r numbers, B back up": (
             lambda x, W, A, B, alpha: x @ W.T + alpha / len(A) * (x @ B @ A)
         ),
-        "W is transposed: the layer computes W x for each row x, which is x @ W.T": lambda x, W, A, B, alpha: (
-            x @ W + alpha / len(A) * (x @ A.T @ B.T)
+        "W is transposed: the layer computes W x for each row x, which is x @ W.T": (
+            lambda x, W, A, B, alpha: x @ W + alpha / len(A) * (x @ A.T @ B.T)
         ),
     },
     praise="W x + alpha / r B A x. W stays as it is, and with B = 0 nothing changes at the start.",
@@ -167,7 +178,7 @@ FUSED_UPDATE = Exercise(
     ),
     inputs=_fused_inputs,
     mistakes={
-        "the blocks are not transposed: Conv1D stores (d_in, d_out), so each block is (B A) transposed": (
+        "the blocks are not transposed: Conv1D stores (d_in, d_out), so a block is (B A).T": (
             lambda A_q, B_q, A_v, B_v, alpha: _fused(
                 _delta(A_q, B_q, alpha).T,
                 torch.zeros(len(B_q), len(B_q)),
@@ -190,11 +201,53 @@ FUSED_UPDATE = Exercise(
                 _delta(A_q, B_q, alpha), torch.zeros(len(B_q), len(B_q)), _delta(A_q, B_v, alpha)
             )
         ),
-        "the key block is missing: its columns are there and exactly zero, so the shape is (D, 3 D)": (
+        "the key block is missing: its columns are there and zero, so the shape is (D, 3 D)": (
             lambda A_q, B_q, A_v, B_v, alpha: torch.cat(
                 [_delta(A_q, B_q, alpha).T, _delta(A_v, B_v, alpha).T], dim=1
             )
         ),
     },
-    praise="q and v each get their own block, the key's columns get exactly nothing, and the joint rank is up to 2 r.",
+    praise="q and v each get a block of their own, the key's columns get exactly nothing, "
+    "and the joint rank is up to 2 r.",
+)
+
+
+def _count_inputs(draw: torch.Generator) -> dict[str, Any]:
+    ranges = {"width": (64, 512), "layers": (5, 13), "rank": (3, 9), "adapted": (3, 6)}
+    return {name: int(torch.randint(*ends, (), generator=draw)) for name, ends in ranges.items()}
+
+
+LORA_COUNT = Exercise(
+    solution=lambda width, layers, rank, adapted: layers * adapted * 2 * rank * width,
+    inputs=_count_inputs,
+    mistakes={
+        "that counts one of the two factors: A has rank x width numbers, B as many again": (
+            lambda width, layers, rank, adapted: layers * adapted * rank * width
+        ),
+        "that is a single block: every one of the layers has its own A and B": (
+            lambda width, layers, rank, adapted: adapted * 2 * rank * width
+        ),
+        "that is one projection in each block: multiply by the number of adapted projections": (
+            lambda width, layers, rank, adapted: layers * 2 * rank * width
+        ),
+        "that is W itself, which is what full fine-tuning trains; the rank has to appear": (
+            lambda width, layers, rank, adapted: layers * adapted * width * width
+        ),
+        "W is counted too; it is frozen, and only A and B train": (
+            lambda width, layers, rank, adapted: (
+                layers * adapted * (width * width + 2 * rank * width)
+            )
+        ),
+        "the sides of A and B are added; a matrix has rows times columns numbers": (
+            lambda width, layers, rank, adapted: layers * adapted * 2 * (rank + width)
+        ),
+        "a bias is counted beside each pair of factors; LoRA adds none": (
+            lambda width, layers, rank, adapted: layers * adapted * (2 * rank * width + width)
+        ),
+        "that multiplies the sizes of A and B; the two factors stand side by side, so add them": (
+            lambda width, layers, rank, adapted: layers * adapted * (rank * width) ** 2
+        ),
+    },
+    praise="2 r D for each adapted D x D projection: it grows with the width, "
+    "full fine-tuning with its square.",
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import joblib
 import torch
 from tqdm import tqdm
 
-from peftlab import paths
+from peftlab import analysis, paths
 from peftlab.attach import Attachment
 from peftlab.backbones import load_backbone
 from peftlab.files import write_whole
@@ -39,6 +39,7 @@ class Trial:
         epochs: passes over the training split.
         batch_size: examples a step.
         pretrained: False starts from random weights, the control.
+        warmup: share of the steps over which the learning rate rises.
     """
 
     label: str
@@ -47,6 +48,7 @@ class Trial:
     epochs: int = 3
     batch_size: int = 16
     pretrained: bool = True
+    warmup: float = 0.06
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the outcome, as plain values."""
@@ -57,17 +59,30 @@ class Trial:
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "pretrained": self.pretrained,
+            "warmup": self.warmup,
         }
 
 
 def run_trial(
     trial: Trial, backbone: str, task_name: str, seed: int, *, progress: bool = True
 ) -> tuple[Attachment, dict[str, Any]]:
-    """Load, attach, train and evaluate once.
+    """Load, attach, train and evaluate once; the same seed gives the same numbers.
+
+    Args:
+        trial: what to train.
+        backbone: see `load_backbone`.
+        task_name: see `load_task`.
+        seed: of the random head, the update, the order of the batches and dropout.
+        progress: show a bar.
 
     Returns:
-        The trained attachment, and the run as plain values: settings, counts, accuracies on validation and test,
-        accuracy by kind where the task has kinds, the history and the seconds.
+        The trained attachment, and the run as plain values: settings, counts, accuracies on
+        validation and test, accuracy by kind where the task has kinds, the history and the seconds.
+
+    Raises:
+        ValueError: the backbone, the task or a hyperparameter does not fit; see `load_backbone`,
+            `load_task` and `train`.
+        NonFiniteLossError: see `train`.
     """
     task = load_task(task_name)
     model, tokenizer = load_backbone(backbone, task, pretrained=trial.pretrained, seed=seed)
@@ -80,6 +95,7 @@ def run_trial(
         learning_rate=trial.learning_rate,
         epochs=trial.epochs,
         batch_size=trial.batch_size,
+        warmup=trial.warmup,
         seed=seed,
         progress=progress,
     )
@@ -113,11 +129,24 @@ def run_trials(
 ) -> list[dict[str, Any]]:
     """Run every trial with every seed, `jobs` side by side with one thread each.
 
-    A finished run is kept in `folder`, with its checkpoint, and is not run again: an interrupted call goes on where
-    it stopped.
+    A finished run is kept in `folder`, with its checkpoint, and is not run again: an interrupted
+    call goes on where it stopped. Delete the folder when the backbone's or the task's files change.
+
+    Args:
+        trials: at least one, with different labels.
+        backbone: see `load_backbone`.
+        task: see `load_task`.
+        seeds: at least one.
+        folder: keeps the runs.
+        jobs: runs side by side, at least 1.
+        progress: show a bar over the runs.
+
+    Returns:
+        What `run_trial` says of each run, all seeds of the first trial first.
 
     Raises:
         ValueError: two trials have one label, or there is nothing to run.
+        KeyboardInterrupt: Ctrl-C; finished runs are kept, a half-trained one is not.
     """
     labels = [trial.label for trial in trials]
     if not trials or not seeds:
@@ -126,23 +155,27 @@ def run_trials(
         raise ValueError(
             f"two trials are called {next(x for x in labels if labels.count(x) > 1)!r}"
         )
-    work = [(trial, seed) for trial in trials for seed in seeds]
-    paths_ = [run_folder(folder, trial, backbone, task, seed) for trial, seed in work]
+    work = [
+        (run_folder(folder, trial, backbone, task, seed) / "run.json", trial, seed)
+        for trial in trials
+        for seed in seeds
+    ]
+    # by path: labels apart, two trials may be one setting, which then runs once
+    left = {path: (trial, seed) for path, trial, seed in work if not path.is_file()}
     jobs_left = [
-        joblib.delayed(_run_and_keep)(trial, backbone, task, seed, path)
-        for (trial, seed), path in zip(work, paths_, strict=True)
-        if not (path / "run.json").is_file()
+        joblib.delayed(_run_and_keep)(trial, backbone, task, seed, path.parent)
+        for path, (trial, seed) in left.items()
     ]
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     for _ in tqdm(
         parallel(jobs_left), total=len(jobs_left), unit="run", disable=not progress, ncols=88
     ):
         pass
-    return [json.loads((path / "run.json").read_text()) for path in paths_]
+    return [json.loads(path.read_text()) | {"label": trial.label} for path, trial, _ in work]
 
 
 def run_folder(folder: str | Path, trial: Trial, backbone: str, task: str, seed: int) -> Path:
-    """Where `run_trials` keeps a run; another setting has another folder."""
+    """Where `run_trials` keeps a run; another setting has another folder, another label has not."""
     key = json.dumps([trial.settings(), backbone, task, seed], sort_keys=True)
     return Path(folder) / f"{trial.method.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
@@ -150,7 +183,14 @@ def run_folder(folder: str | Path, trial: Trial, backbone: str, task: str, seed:
 def _run_and_keep(trial: Trial, backbone: str, task: str, seed: int, folder: Path) -> None:
     torch.set_num_threads(1)
     attachment, run = run_trial(trial, backbone, task, seed, progress=False)
-    if trial.method.name not in ("full", "head"):
+    if run["history"]["interrupted"]:  # half a run must not pass for a whole one
+        raise KeyboardInterrupt
+    if (
+        trial.method.name == "full"
+    ):  # its checkpoint would be a whole model; figures need the spectra alone
+        moved = analysis.updates(attachment)
+        run["spectra"] = {name: analysis.spectrum(delta) for name, delta in moved.items()}
+    elif trial.method.name != "head":
         attachment.save(folder)
     with write_whole(folder / "run.json") as beside:
         beside.write_text(json.dumps(run))
@@ -159,7 +199,18 @@ def _run_and_keep(trial: Trial, backbone: str, task: str, seed: int, folder: Pat
 def store(
     name: str, runs: list[dict[str, Any]], command: str, folder: str | Path, **more: Any
 ) -> Path:
-    """Write runs as a stored record, which names the command that made it."""
+    """Write runs as a stored record, which names the command that made it.
+
+    Args:
+        name: of the record, and of its file without the suffix.
+        runs: as `run_trials` gives them.
+        command: makes the record again.
+        folder: where to write it.
+        more: further entries of the record, ready for JSON.
+
+    Returns:
+        The file, with all numbers rounded to five significant digits.
+    """
     record = {"name": name, "command": command, "versions": versions(), "runs": runs, **more}
     record = _rounded(record)
     path = Path(folder) / f"{name}.json"
@@ -180,6 +231,9 @@ def _rounded(value: Any) -> Any:
 def stored(name: str) -> dict[str, Any]:
     """A stored record that comes with the project.
 
+    Args:
+        name: of a file in `datasets/records`, without its suffix.
+
     Raises:
         ValueError: there is none of that name.
     """
@@ -193,11 +247,54 @@ def stored(name: str) -> dict[str, Any]:
 def find_runs(
     runs: Iterable[dict[str, Any]], trial: Trial, backbone: str, task: str
 ) -> list[dict[str, Any]]:
-    """The runs of exactly this trial, on this backbone and task, whatever the seed."""
-    wanted = trial.settings() | {"backbone": backbone, "task": task}
-    return [run for run in runs if all(run.get(key) == value for key, value in wanted.items())]
+    """The runs of exactly this trial, on this backbone and task, whatever the seed and the label.
+
+    Args:
+        runs: as `run_trials` gives them or a stored record has them, rounded as `store` does.
+        trial: whose settings must be equal, all of them.
+        backbone: as given to `run_trials`.
+        task: as given to `run_trials`.
+    """
+    wanted = _rounded(trial.settings() | {"backbone": backbone, "task": task})
+    return [run for run in runs if all(_rounded(run.get(key)) == wanted[key] for key in wanted)]
+
+
+def accuracies(
+    runs: Iterable[dict[str, Any]], trial: Trial, *, backbone: str, task: str
+) -> list[float]:
+    """Test accuracy of `find_runs`, one a seed."""
+    return [run["test_accuracy"] for run in find_runs(runs, trial, backbone, task)]
+
+
+def agreement(
+    live: Mapping[str, dict[str, Any]], scores: Mapping[str, Sequence[float]], tolerance: float
+) -> list[dict[str, str]]:
+    """Whether runs made just now lie within the range of the stored seeds.
+
+    Args:
+        live: runs by name.
+        scores: stored accuracies by name, one a seed; empty where nothing is stored.
+        tolerance: how far outside of the range still agrees, that far included; accuracy from 0
+            to 1.
+
+    Returns:
+        A row a run: its label, its accuracy, the stored range, and whether they agree.
+    """
+    slack = tolerance + 1e-9  # 0.07 - 0.03 is a little more than 0.04
+    rows = []
+    for name, run in live.items():
+        now, others = run["test_accuracy"], scores[name]
+        row = {"run": run["label"], "live": f"{100 * now:.1f} %"}
+        if not others:
+            rows.append(row | {"stored": "no stored run of this setting", "agrees": "–"})
+            continue
+        low, high = min(others), max(others)
+        agrees = low - slack <= now <= high + slack
+        between = f"{100 * low:.1f} to {100 * high:.1f} %"
+        rows.append(row | {"stored": between, "agrees": "yes" if agrees else "no"})
+    return rows
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation; the latter is 0 for a single value."""
+    """Mean and sample standard deviation of the values; the latter is 0 for a single one."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0

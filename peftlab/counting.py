@@ -1,8 +1,9 @@
-"""Counting parameters three ways that must agree: in closed form, on the meta device, and on a live model.
+"""Counting parameters three ways that must agree: in closed form, on the meta device, and on a live
+model.
 
-parameter_count(config)      closed form, without a model and without torch: `Method.parameter_count`
-count_on_meta                a real model without storage, the method attached to it
-attachment.report()          the live model
+parameter_count(config)      closed form, without a model and without torch:
+`Method.parameter_count` count_on_meta                a real model without storage, the method
+attached to it attachment.report()          the live model
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ def _llama(
     } | other
 
 
-#: Published architectures by name: a head that suits them, and the config values that decide their size.
+#: Published architectures by name: a head that suits them, and the config values that decide their
+#: size.
 CATALOG: dict[str, tuple[str | None, dict[str, Any]]] = {
     "minilm": ("sequence_classification", _bert(384, 6)),
     "distilbert": (
@@ -150,7 +152,8 @@ def catalog_config(name: str, labels: int = 2) -> SimpleNamespace:
     """
     if name not in CATALOG:
         raise ValueError(
-            f"no backbone {name!r} in the catalog; it has: {', '.join(CATALOG)}; or give a local folder"
+            f"no backbone {name!r} in the catalog; it has: {', '.join(CATALOG)}; "
+            "or give a local folder"
         )
     return SimpleNamespace(**CATALOG[name][1], num_labels=labels)
 

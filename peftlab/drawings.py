@@ -1,4 +1,4 @@
-"""Drawings of ideas, which no record stands behind: the map of the eight methods, and LoRA's update."""
+"""Drawings of ideas, which no record stands behind: the map of the methods, and LoRA's update."""
 
 from __future__ import annotations
 
@@ -72,8 +72,9 @@ def lora_update() -> Picture:
     ax.text(4.7, 1.75, "starts at zero", fontsize=8.5, color=BLUE, ha="center")
     return Picture(
         figure,
-        "LoRA: the input x goes through the frozen weight W and, beside it, through A (r by d_in, starts random), "
-        "then B (d_out by r, starts at zero), scaled by alpha over r; the two results are added to give h.",
+        "LoRA: the input x goes through the frozen weight W and, beside it, through A (r by d_in, "
+        "starts random), then B (d_out by r, starts at zero), scaled by alpha over r; the two "
+        "results are added to give h.",
     )
 
 
@@ -110,13 +111,18 @@ def method_map() -> Picture:
         _arrow(ax, (5.6, low), (5.6, high))
     notes = [
         (8.5, 0.2, "03  Prompt tuning", "vectors before the embedded input", SKY, (7.3, 0.55)),
-        (8.5, 1.3, "05  P-Tuning", "vectors from a small encoder, anywhere\nin a template", SKY, (7.3, 0.75)),
+        (8.5, 1.3, "05  P-Tuning", "vectors from a small encoder, anywhere\nin a template",
+            SKY, (7.3, 0.75)),
         (8.5, 2.65, "01  LoRA", "low-rank update beside query and value", BLUE, (7.3, 2.45)),
-        (8.5, 4.9, "02  Adapters", "a bottleneck after each sub-layer,\nbefore the add; LayerNorms train", GREEN, (7.3, 4.3)),
+        (8.5, 4.9, "02  Adapters",
+            "a bottleneck after each sub-layer,\nbefore the add; LayerNorms train",
+            GREEN, (7.3, 4.3)),
         (0.1, 2.9, "04  Prefix-tuning", "extra keys and values\nin every block", RED, (3.9, 3.4)),
         (0.1, 4.35, "06  P-Tuning v2", "the same, for\nunderstanding tasks", RED, (3.9, 3.55)),
         (0.1, 5.9, "07  BitFit", "every bias; no matrix\ntrains at all", "#CC79A7", (3.9, 5.8)),
-        (8.5, 6.7, "08  DistilBERT", "another model: half the blocks,\nall of it trains, copied from a teacher", GREY, (7.8, 7.0)),
+        (8.5, 6.7, "08  DistilBERT",
+            "another model: half the blocks,\nall of it trains, copied from a teacher",
+            GREY, (7.8, 7.0)),
     ]  # fmt: skip
     for x, y, name, what, colour, target in notes:
         left = x < 3
@@ -131,10 +137,12 @@ def method_map() -> Picture:
     ax.text(0.1, 8.35, "orange: trains with every method", fontsize=9, color="#9C6A00")
     return Picture(
         figure,
-        "One Transformer block, from token embeddings through query, key, value, attention, attention output, add and "
-        "LayerNorm, MLP, add and LayerNorm to the task head. LoRA (lab 01) puts a low-rank update beside query and "
-        "value; adapters (02) put a bottleneck after each sub-layer before the add; prompt tuning (03) puts vectors "
-        "before the embedded input; prefix-tuning (04) and P-Tuning v2 (06) add keys and values in every block; "
-        "P-Tuning (05) places vectors from a small encoder in a template; BitFit (07) trains every bias; DistilBERT "
-        "(08) is another, smaller model of which everything trains.",
+        "One Transformer block, from token embeddings through query, key, value, attention, "
+        "attention output, add and LayerNorm, MLP, add and LayerNorm to the task head. LoRA "
+        "(lab 01) puts a low-rank update beside query and value; adapters (02) put a bottleneck "
+        "after each sub-layer before the add; prompt tuning (03) puts vectors before the "
+        "embedded input; prefix-tuning (04) and P-Tuning v2 (06) add keys and values in every "
+        "block; P-Tuning (05) places vectors from a small encoder in a template; BitFit (07) "
+        "trains every bias; DistilBERT (08) is another, smaller model of which everything "
+        "trains.",
     )

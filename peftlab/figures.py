@@ -1,4 +1,4 @@
-"""Records to pictures: matplotlib figures that carry a text alternative with the numbers in them."""
+"""Records to pictures: matplotlib figures with a text alternative that holds the numbers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from peftlab.compare import mean_and_spread
 
@@ -26,19 +28,17 @@ BLUE, ORANGE, GREEN, RED, GREY, SKY, BLACK = (
 )
 _STYLE = {
     "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
     "figure.facecolor": "white",
 }
+_TITLE = {"loc": "left", "fontsize": 11, "fontweight": "bold"}
 
 
 class Picture:
-    """A drawn figure with its text alternative; notebooks show it as an image with that alternative.
+    """A drawn figure with its text alternative; notebooks show it as an image with that text.
 
     Args:
         figure: drawn and final.
@@ -63,10 +63,26 @@ class Picture:
 
 
 def canvas(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, Any]:
-    """A figure in the labs' style and its axes; `width` and `height` in inches."""
+    """A figure in the labs' style, and its axes: one, or an array of them.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        columns: axes side by side.
+        rows: axes below each other.
+    """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         return figure, figure.subplots(rows, columns)
+
+
+def nothing(title: str, why: str = "no stored runs for this backbone and task") -> Picture:
+    """A picture that says that there is nothing to draw, and why."""
+    figure, axes = canvas(7.5, 0.8)
+    text = f"{title}: {why}"
+    axes.text(0, 0.5, text, va="center")
+    axes.axis("off")
+    return Picture(figure, f"{text}.")
 
 
 def learning_curves(histories: Mapping[str, Mapping[str, Any]], smooth: int = 10) -> Picture:
@@ -76,6 +92,8 @@ def learning_curves(histories: Mapping[str, Mapping[str, Any]], smooth: int = 10
         histories: `History.to_dict()` by label.
         smooth: steps in the running mean.
     """
+    if not histories:
+        return nothing("Learning curves", "no run to show")
     figure, (left, right) = canvas(9, 3.2, columns=2)
     said = []
     for (label, history), colour in zip(histories.items(), _colours(histories), strict=True):
@@ -95,8 +113,10 @@ def learning_curves(histories: Mapping[str, Mapping[str, Any]], smooth: int = 10
             if means
             else f"{label}: no step"
         )
-    left.set(title="Training loss", xlabel="step", ylabel=f"mean of {smooth} steps")
-    right.set(title="Validation accuracy", xlabel="step", ylabel="%")
+    left.set_title("Training loss", **_TITLE)
+    left.set(xlabel="step", ylabel=f"mean of {smooth} steps")
+    right.set_title("Validation accuracy", **_TITLE)
+    right.set(xlabel="step", ylabel="%")
     left.legend(frameon=False, fontsize=9)
     return Picture(figure, "Learning curves. " + "; ".join(said) + ".")
 
@@ -111,6 +131,8 @@ def accuracy_dots(
         title: of the figure.
         baseline: accuracy of always answering the commonest label, drawn as a line.
     """
+    if not groups:
+        return nothing(title)
     figure, axes = canvas(7.5, 0.9 + 0.42 * len(groups))
     said = []
     for i, ((label, values), colour) in enumerate(
@@ -126,9 +148,8 @@ def accuracy_dots(
     if baseline is not None:
         axes.axvline(100 * baseline, color=BLACK, linestyle="--", linewidth=1)
         said.append(f"majority class {100 * baseline:.1f} %")
-    axes.set(
-        title=title, xlabel="test accuracy in %; a dot a seed, the bar is the mean", xlim=(0, 114)
-    )
+    axes.set_title(title, **_TITLE)
+    axes.set(xlabel="test accuracy in %; a dot a seed, the bar is the mean", xlim=(0, 114))
     axes.set_xticks(range(0, 101, 20))
     axes.set_yticks(range(len(groups)), list(groups))
     axes.invert_yaxis()
@@ -136,17 +157,19 @@ def accuracy_dots(
     return Picture(figure, f"{title}. " + "; ".join(said) + ".")
 
 
-def accuracy_by_kind(kinds: Mapping[str, Mapping[str, float]]) -> Picture:
+def accuracy_by_kind(kinds: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Picture:
     """Accuracy of each kind of sentence, one row of dots a kind.
 
     Args:
-        kinds: accuracy from 0 to 1 by kind, by label.
+        kinds: `Evaluation.by("kind")` by label, all with the same kinds; empty for a task without.
     """
-    names = list(next(iter(kinds.values())))
+    names = list(next(iter(kinds.values()), {}))
+    if not names:
+        return nothing("Accuracy by kind", "this task does not say of which kind a sentence is")
     figure, axes = canvas(7.5, 0.9 + 0.38 * len(names))
     for (label, values), colour in zip(kinds.items(), _colours(kinds), strict=True):
         axes.plot(
-            [100 * values[n] for n in names],
+            [100 * values[n]["accuracy"] for n in names],
             range(len(names)),
             "o",
             color=colour,
@@ -154,12 +177,13 @@ def accuracy_by_kind(kinds: Mapping[str, Mapping[str, float]]) -> Picture:
             alpha=0.85,
         )
     axes.axvline(50, color=BLACK, linestyle="--", linewidth=1)
-    axes.set(title="What is hard? Test accuracy by kind of sentence", xlabel="%", xlim=(0, 102))
+    axes.set_title("What is hard? Test accuracy by kind of sentence", **_TITLE)
+    axes.set(xlabel="%", xlim=(0, 102))
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.legend(frameon=False, fontsize=9, loc="lower left")
     said = [
-        f"{label}: " + ", ".join(f"{n} {100 * values[n]:.0f}" for n in names)
+        f"{label}: " + ", ".join(f"{n} {100 * values[n]['accuracy']:.0f}" for n in names)
         for label, values in kinds.items()
     ]
     return Picture(figure, "Test accuracy in percent by kind of sentence. " + "; ".join(said) + ".")
@@ -172,15 +196,17 @@ def sweep(
     lines: Mapping[str, float] | None = None,
     live: tuple[int, float] | None = None,
 ) -> Picture:
-    """Accuracy over a size that doubles: mean, one dot a seed, reference lines, and a point measured just now.
+    """Accuracy over a size that grows: mean, one dot a seed, reference lines, a point of this run.
 
     Args:
         points: accuracies from 0 to 1 by size, one a seed.
         title: of the figure.
         xlabel: what the size is.
-        lines: reference accuracies from 0 to 1 by label.
-        live: size and accuracy measured in this run.
+        lines: reference accuracies from 0 to 1 by label, at most three.
+        live: one of the sizes, and its accuracy as measured in this run.
     """
+    if not points:
+        return nothing(title)
     figure, axes = canvas(7.5, 3.4)
     sizes = sorted(points)
     places = {size: i for i, size in enumerate(sizes)}
@@ -207,12 +233,14 @@ def sweep(
         )
         axes.legend(frameon=False, fontsize=9, loc="lower right")
         said.append(f"measured just now at {live[0]}: {100 * live[1]:.1f} %")
+    drawn = [v for values in points.values() for v in values] + list((lines or {}).values())
+    drawn += [live[1]] if live else []
+    axes.set_title(title, **_TITLE)
     axes.set(
-        title=title,
         xlabel=xlabel,
         ylabel="test accuracy in %",
         xlim=(-0.5, len(sizes) - 0.5),
-        ylim=(40, 100),
+        ylim=(min(40, 100 * min(drawn) - 5), 100),
     )
     axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     return Picture(figure, f"{title}. Mean over seeds by {xlabel}: " + "; ".join(said) + ".")
@@ -224,23 +252,26 @@ def spectra(
     """Singular values of several matrices, largest first, each divided by its own largest.
 
     Args:
-        values: singular values by label.
+        values: singular values by label, at most three labels.
         title: of the figure.
         mark: a rank to mark with a line.
         show: how many to draw.
     """
+    if not values:
+        return nothing(title, "no update to show")
     figure, axes = canvas(7.5, 3.2)
     said = []
     for (label, numbers), colour in zip(values.items(), (BLUE, BLACK, GREY), strict=False):
         top = numbers[0] or 1.0
         shown = [n / top for n in numbers[:show]]
         axes.plot(range(1, len(shown) + 1), shown, "o-", markersize=3, color=colour, label=label)
-        below = sum(n / top > 0.1 for n in numbers)
-        said.append(f"{label}: {below} of {len(numbers)} above a tenth of the largest")
+        above = sum(n / top > 0.1 for n in numbers)
+        said.append(f"{label}: {above} of {len(numbers)} above a tenth of the largest")
     if mark:
         axes.axvline(mark + 0.5, color=RED, linestyle="--", linewidth=1)
         axes.text(mark + 0.7, 0.95, f"rank {mark}", color=RED, fontsize=9)
-    axes.set(title=title, xlabel="index", ylabel="singular value / largest", ylim=(0, 1.05))
+    axes.set_title(title, **_TITLE)
+    axes.set(xlabel="index", ylabel="singular value / largest", ylim=(0, 1.05))
     axes.legend(frameon=False, fontsize=9)
     return Picture(
         figure, f"{title}. Singular values relative to the largest. " + "; ".join(said) + "."
@@ -250,7 +281,15 @@ def spectra(
 def overlap_maps(
     maps: Mapping[str, Sequence[Sequence[float]]], xlabel: str, ylabel: str
 ) -> Picture:
-    """Heat maps of subspace similarity phi(i, j), side by side on one scale."""
+    """Heat maps of subspace similarity phi(i, j), side by side on one scale from 0 to 1.
+
+    Args:
+        maps: `analysis.overlap` by label; rows are i, columns j.
+        xlabel: what the columns are.
+        ylabel: what the rows are.
+    """
+    if not maps:
+        return nothing("Subspace similarity")
     figure, axes = canvas(3.1 * len(maps) + 0.6, 3.3, columns=len(maps))
     axes_list: list[Axes] = [axes] if len(maps) == 1 else list(axes)
     said = []
@@ -268,34 +307,56 @@ def overlap_maps(
     return Picture(figure, "Subspace similarity from 0 to 1. " + "; ".join(said) + ".")
 
 
-def memory_bars(parts: Mapping[str, Mapping[str, float]]) -> Picture:
-    """What a training run keeps in memory and leaves on disk, in MiB: one row a method, one colour a part."""
-    figure, axes = canvas(8, 1.2 + 0.5 * len(parts))
-    names = list(next(iter(parts.values())))
+def memory_bars(
+    parts: Mapping[str, Mapping[str, float]], title: str = "What each way of training costs"
+) -> Picture:
+    """What a training run keeps in memory, as one bar, and leaves on disk, as a thin bar below.
+
+    Args:
+        parts: MiB of "weights", "gradients", "AdamW state" and "checkpoint", or some of them, by
+            label.
+        title: of the figure.
+    """
+    if not parts:
+        return nothing(title, "no run to show")
+    figure, axes = canvas(8, 1.3 + 0.62 * len(parts))
+    colours = {"weights": SKY, "gradients": ORANGE, "AdamW state": RED, "checkpoint": GREEN}
     said = []
-    widest = max(sum(values.values()) for values in parts.values())
+    disk = {label: values.get("checkpoint", 0.0) for label, values in parts.items()}
+    widest = max(max(sum(parts[label].values()) - disk[label], disk[label]) for label in parts)
     for i, (label, values) in enumerate(parts.items()):
-        left = 0.0
-        for name, colour in zip(names, (SKY, ORANGE, RED, GREEN), strict=False):
-            axes.barh(
-                i, values[name], left=left, color=colour, height=0.6, label=name if i == 0 else None
-            )
-            left += values[name]
-        axes.text(left + widest * 0.01, i, f"{left:,.1f} MiB", va="center", fontsize=9)
-        said.append(f"{label} " + ", ".join(f"{name} {values[name]:,.2f}" for name in names))
-    axes.set(title="What each way of training costs", xlabel="MiB", xlim=(0, 1.18 * widest))
+        memory = 0.0
+        for name, size in values.items():
+            if name == "checkpoint":
+                axes.barh(i + 0.33, size, color=colours[name], height=0.14)
+                axes.text(size + widest * 0.01, i + 0.34, mib(size), va="center", fontsize=8)
+            else:
+                axes.barh(i, size, left=memory, color=colours[name], height=0.46)
+                memory += size
+        axes.text(memory + widest * 0.01, i, mib(memory), va="center", fontsize=9)
+        said.append(
+            f"{label}: " + ", ".join(f"{name} {mib(size)}" for name, size in values.items())
+        )
+    axes.set_title(title, **_TITLE)
+    axes.set(xlabel="MiB", xlim=(0, 1.18 * widest))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_yticks(range(len(parts)), list(parts))
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    axes.legend(
-        frameon=False, fontsize=9, ncols=len(names), loc="upper center", bbox_to_anchor=(0.5, -0.22)
-    )
-    return Picture(figure, "Memory in MiB. " + "; ".join(said) + ".")
+    shown = {name for values in parts.values() for name in values}
+    handles = [Patch(color=colours[name], label=name) for name in colours if name in shown]
+    figure.legend(handles=handles, frameon=False, fontsize=9, ncols=4, loc="outside lower center")
+    return Picture(figure, f"{title}. " + "; ".join(said) + ".")
+
+
+def mib(size: float) -> str:
+    """MiB as text, with enough digits for small ones."""
+    return f"{size:,.1f} MiB" if size >= 10 else f"{size:.3g} MiB"
 
 
 def _colours(labels: Mapping[str, Any]) -> list[str]:
     """A colour for each label; the controls always look the same."""
-    free = iter([BLUE, GREEN, SKY, "#CC79A7", "#F0E442", BLUE, GREEN, SKY] * 3)
+    free = cycle([BLUE, GREEN, SKY, "#CC79A7", "#F0E442"])
     fixed = {"full": BLACK, "head": ORANGE, "random": RED}
     return [
         next((c for key, c in fixed.items() if key in label.lower()), None) or next(free)

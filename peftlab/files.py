@@ -45,5 +45,6 @@ def check_sha256(path: Path, expected: str, remedy: str) -> None:
     found = sha256(path)
     if found != expected:
         raise ValueError(
-            f"{path} is truncated or altered: its SHA-256 is {found[:12]}..., expected {expected[:12]}...; {remedy}"
+            f"{path} is truncated or altered: its SHA-256 is {found[:12]}..., "
+            f"expected {expected[:12]}...; {remedy}"
         )

@@ -1,7 +1,7 @@
-"""The papers' printed numbers and claims as records, and the record that a lab writes of its own run.
+"""The papers' printed numbers and claims, and the record that a lab writes of its own run.
 
-A claim holds, does not hold, is too close to call, or was not measured; a record says which, with the
-paper's number, ours and the seeds.
+A claim holds, does not hold, is too close to call, or was not measured; a record says which, with
+the paper's number, ours and the seeds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Printed:
         backbone: name in `counting.CATALOG`.
         hyperparameters: of the method, so that it can be counted again.
         counted: what the arithmetic gives.
-        agrees: whether it equals the printed number after the paper's rounding.
+        agrees: whether it equals the printed number, rounded or cut to as many digits: the papers
+            do both.
         note: why not, when it does not.
     """
 
@@ -157,7 +158,10 @@ CLAIMS: dict[str, dict[str, Claim]] = {
 
 
 class Record:
-    """What a lab measured: settings, counts, curves, results and claims with verdicts, written as one JSON file.
+    """What a lab measured, written as one JSON file.
+
+    Its `data` holds settings, versions, counts, curves, results and claims with their verdicts; a
+    lab may add entries of its own, ready for JSON.
 
     Args:
         lab: the lab's name, such as "01_lora".
@@ -185,7 +189,7 @@ class Record:
         }
 
     def count(self, label: str, count: ParameterCount) -> None:
-        """Note the parameter count of a method."""
+        """Note the parameter count of a method under the label of its run."""
         self.data["counts"][label] = count.to_dict()
 
     def result(self, run: dict[str, Any], source: str) -> None:
@@ -216,12 +220,12 @@ class Record:
             numbers: the numbers behind `ours`.
 
         Raises:
-            ValueError: an unknown claim or verdict, a claim decided twice, or one that does not hold without
-                a reason.
+            ValueError: an unknown claim or verdict, a claim decided twice, or a verdict other than
+                HOLDS without a reason.
         """
-        known = CLAIMS[self.data["lab"]]
+        known = CLAIMS.get(self.data["lab"], {})
         if key not in known:
-            raise ValueError(f"no claim {key!r}; this lab has: {', '.join(known)}")
+            raise ValueError(f"no claim {key!r}; this lab has: {', '.join(known) or 'none'}")
         if verdict not in _MARKS:
             raise ValueError(f"verdict must be one of {', '.join(_MARKS)}; got {verdict!r}")
         if any(claim["key"] == key for claim in self.data["claims"]):
@@ -232,6 +236,16 @@ class Record:
             {"key": key, **asdict(known[key]), "ours": ours, "seeds": list(seeds)}
             | {"verdict": verdict, "why": why, "numbers": numbers or {}}
         )
+
+    def unmeasured(self, *keys: str) -> None:
+        """Decide claims that need stored runs which this backbone and task do not have.
+
+        Args:
+            keys: names of the claims; see `claim` for what is refused.
+        """
+        why = "no stored runs for this backbone and task; set the sweep parameter to run them"
+        for key in keys:
+            self.claim(key, ours="–", verdict=UNMEASURED, seeds=[], why=why)
 
     def claims_table(self) -> Table:
         """The claims as a table: the paper's number, ours, seeds, verdict."""
@@ -248,10 +262,14 @@ class Record:
         return Table(rows, caption="Paper says, you measured")
 
     def write(self, folder: str | Path = ".") -> Path:
-        """Write `<lab>.json` to `folder`; every claim of the ledger must be decided.
+        """Write `<lab>.json` to `folder`, whole or not at all.
+
+        Returns:
+            The file.
 
         Raises:
-            ValueError: a claim is left open.
+            ValueError: a claim of the ledger is left open.
+            TypeError: an entry is not ready for JSON.
         """
         decided = {claim["key"] for claim in self.data["claims"]}
         if missing := [key for key in CLAIMS.get(self.data["lab"], {}) if key not in decided]:
@@ -279,11 +297,24 @@ class Table:
         columns = list(self.rows[0]) if self.rows else []
         return columns, [[_text(row.get(c, "")) for c in columns] for row in self.rows]
 
+    def _is_numeric(self, column: str) -> bool:
+        return all(_is_number(row.get(column, 0)) for row in self.rows)
+
     def _repr_html_(self) -> str:
         columns, cells = self._cells()
-        head = "".join(f'<th scope="col">{html.escape(c)}</th>' for c in columns)
+        sides = ["right" if self._is_numeric(column) else "left" for column in columns]
+        styles = [f'style="text-align:{side}"' for side in sides]
+        head = "".join(
+            f'<th scope="col" {style}>{html.escape(column)}</th>'
+            for column, style in zip(columns, styles, strict=True)
+        )
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            "<tr>"
+            + "".join(
+                f"<td {style}>{html.escape(cell)}</td>"
+                for cell, style in zip(row, styles, strict=True)
+            )
+            + "</tr>"
             for row in cells
         )
         caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
@@ -300,28 +331,30 @@ class Table:
         return "\n".join(([self.caption] if self.caption else []) + text)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _text(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """A cell as a reader should see it: thousands apart, four digits of what is not whole."""
+    if not _is_number(value):
         return str(value)
-    return (
-        f"{value:,}"
-        if isinstance(value, int)
-        else f"{value:,.4g}"
-        if abs(value) < 1e4
-        else f"{value:,.0f}"
-    )
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4g}" if abs(value) < 9999.5 else f"{value:,.0f}"
 
 
 def judge(higher: Sequence[float], lower: Sequence[float], margin: float = 0.0) -> str:
-    """Whether the first values lie at least `-margin` above the second, by twice the standard error.
+    """Whether the first values are higher than the second, beyond the noise of the seeds.
 
     Args:
-        higher: one value a seed of what should be higher.
+        higher: one value a seed of what should be higher; at least one.
         lower: one value a seed of what should be lower, or a constant in a list.
         margin: how far the first may fall below the second and still be called as good.
 
     Returns:
-        HOLDS or FAILS when the difference is beyond twice its standard error, else CLOSE.
+        HOLDS or FAILS when the difference of the means, plus `margin`, is further from zero than
+        twice its standard error; else CLOSE. A single value adds nothing to that error.
     """
     difference = statistics.fmean(higher) - statistics.fmean(lower) + margin
     error = sum(statistics.variance(v) / len(v) for v in (higher, lower) if len(v) > 1) ** 0.5
@@ -331,6 +364,6 @@ def judge(higher: Sequence[float], lower: Sequence[float], margin: float = 0.0) 
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on, and the machine."""
+    """Versions of Python and of the packages that a result depends on."""
     packages = ("peftlab", "torch", "transformers", "accelerate")
     return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}

@@ -1,4 +1,4 @@
-"""Where the labs and the data are: beside the package in a clone, inside it in an installed wheel."""
+"""Where the labs and the data are: beside the package in a clone, inside it in a wheel."""
 
 from pathlib import Path
 

@@ -35,6 +35,17 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         raise ValueError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
     if not rows:
         raise ValueError(f"{path} is empty: it needs a header line and at least one example")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise ValueError(
+                f"{path}: example {number} is no object with named fields; "
+                'a line looks like {"text": "...", "label": "..."}'
+            )
+        if None in row:  # where csv puts what stands beyond the header's columns
+            raise ValueError(
+                f"{path}: example {number} has more fields than the header; "
+                "put a text that holds the delimiter in double quotes"
+            )
     return rows
 
 
@@ -55,7 +66,8 @@ def find_columns(name: str, header: list[str], asked: Mapping[str, str]) -> dict
     for role in needed:
         if role not in found:
             raise ValueError(
-                f"{name}: no {role} column among {', '.join(map(str, header))}; rename one to {role!r}, "
+                f"{name}: no {role} column among {', '.join(map(str, header))}; "
+                f"rename one to {role!r}, "
                 f"or say which: load_task(..., columns={{{role!r}: {str(header[-1])!r}}})"
             )
     if "tokens" in found:
@@ -72,7 +84,7 @@ def parse_row(
     values = {}
     for role, column in found.items():
         value = row.get(column)
-        if value is None or (isinstance(value, (str, list)) and not value):
+        if value is None or value == [] or (isinstance(value, str) and not value.strip()):
             raise ValueError(f"{name}: example {line} of {split} has no {role} (column {column!r})")
         values[role] = value
     tags = {k: v for k, v in row.items() if k not in found.values() and isinstance(v, str)}

@@ -109,7 +109,8 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
         }
         if missing := [split for split, file in found.items() if file is None]:
             raise ValueError(
-                f"{path} has no {missing[0]} file; name them train, validation and test, as .tsv or .jsonl"
+                f"{path} has no {missing[0]} file; name them train, validation and test, "
+                f"as {', '.join(SUFFIXES)}"
             )
         rows = {split: read_rows(file) for split, file in found.items()}
     elif path.is_file():
@@ -186,13 +187,14 @@ def _load_hub(datasets: Any, dataset_id: str, config: str) -> Any:
 
 def _split(rows: list[dict[str, Any]], column: str, seed: int) -> dict[str, list[dict[str, Any]]]:
     """80/10/10, seeded; examples with the same text stay in one split."""
-    if len(rows) < 10:
-        raise ValueError(
-            f"a single file needs at least 10 examples to be split 80/10/10, got {len(rows)}"
-        )
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(str(row.get(column)), []).append(row)
+    if len(groups) < 10:
+        raise ValueError(
+            "a single file needs at least 10 different texts to be split 80/10/10, "
+            f"got {len(groups)}"
+        )
     order = sorted(groups)
     random.Random(seed).shuffle(order)
     tenth = max(1, len(order) // 10)

@@ -135,7 +135,7 @@ def train(
 
     Raises:
         NonFiniteLossError: the loss or a gradient is NaN or infinite; names the step and the likely cause.
-        TypeError, ValueError: an argument is out of range, or the attachment is merged.
+        TypeError, ValueError: an argument is out of range, a split empty, or the attachment merged.
     """
     settings = {
         k: v
@@ -158,8 +158,12 @@ def train(
     if not attachment.parameters():
         raise ValueError(f"{attachment.method!r} has nothing to train on this model")
 
+    examples = task.split("train")
+    if validate:
+        task.split("validation")
+
     torch.manual_seed(seed)
-    encoded = encode(tokenizer, task.train, max_length)
+    encoded = encode(tokenizer, examples, max_length)
     batches = LengthBuckets([len(e["input_ids"]) for e in encoded], batch_size, seed)
     loader = DataLoader(encoded, batch_sampler=batches, collate_fn=collator(tokenizer))
     optimizer = _optimizer(attachment, learning_rate, weight_decay)
@@ -242,21 +246,24 @@ def evaluate(
     predictions: list[Any] = [None] * len(encoded)
     loss_sum, label_count, mode = 0.0, 0, model.training
     model.eval()
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        batch = {
-            name: tensor.to(device) for name, tensor in collate([encoded[i] for i in rows]).items()
-        }
-        output = model(**batch)
-        labels = batch["labels"]
-        counted = int((labels != IGNORED).sum())
-        loss_sum, label_count = loss_sum + output.loss.item() * counted, label_count + counted
-        answers = output.logits.argmax(-1).cpu()  # (B,) or (B, T)
-        for i, answer, label in zip(rows, answers, labels.cpu(), strict=True):
-            predictions[i] = (
-                answer.item() if answer.ndim == 0 else tuple(answer[label != IGNORED].tolist())
-            )
-    model.train(mode)
+    try:
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = {
+                name: tensor.to(device)
+                for name, tensor in collate([encoded[i] for i in rows]).items()
+            }
+            output = model(**batch)
+            labels = batch["labels"]
+            counted = int((labels != IGNORED).sum())
+            loss_sum, label_count = loss_sum + output.loss.item() * counted, label_count + counted
+            answers = output.logits.argmax(-1).cpu()  # (B,) or (B, T)
+            for i, answer, label in zip(rows, answers, labels.cpu(), strict=True):
+                predictions[i] = (
+                    answer.item() if answer.ndim == 0 else tuple(answer[label != IGNORED].tolist())
+                )
+    finally:
+        model.train(mode)
     return Evaluation(tuple(examples), tuple(predictions), loss_sum / max(1, label_count))
 
 

@@ -1,4 +1,4 @@
-"""What every method is: a frozen set of hyperparameters that can be attached to a model and counted.
+"""What a method is: a frozen set of hyperparameters that can be attached to a model and counted.
 
 This file imports neither torch nor transformers, so that counting answers at once.
 """
@@ -28,6 +28,7 @@ class Paper:
 
     @property
     def url(self) -> str:
+        """The page of the abstract."""
         return f"https://arxiv.org/abs/{self.arxiv}"
 
 
@@ -65,6 +66,7 @@ class ParameterCount:
         return (self.stored + self.head) * bytes_per_number / MIB
 
     def to_dict(self) -> dict[str, int | float]:
+        """Counts, share and MiB as plain values."""
         return dataclasses.asdict(self) | {
             "share": self.share,
             "gradient_mib": self.gradient_mib(),
@@ -76,8 +78,8 @@ class ParameterCount:
 class Method:
     """The contract of a method.
 
-    A method is a frozen, keyword-only dataclass of hyperparameters. It attaches itself to a model in place,
-    and it knows in closed form, without a model, how many parameters that takes.
+    A method is a frozen, keyword-only dataclass of hyperparameters. It attaches itself to a model
+    in place, and it knows in closed form, without a model, how many parameters that takes.
     """
 
     name: ClassVar[str]
@@ -91,8 +93,8 @@ class Method:
 
         Raises:
             TypeError: `model` is not a transformers model.
-            ValueError: the family or a hyperparameter does not fit, or a method is already attached.
-                The model is then left as it was.
+            ValueError: the family or a hyperparameter does not fit, or a method is already
+                attached. The model is then left as it was.
         """
         raise NotImplementedError
 
@@ -126,7 +128,7 @@ class Method:
 def require_number(
     name: str, value: Any, low: float, high: float = float("inf"), integer: bool = False
 ) -> None:
-    """Refuse a value that is not a number from `low` to `high`, naming the argument and the range."""
+    """Refuse what is not a number from `low` to `high`, naming the argument and the range."""
     kinds = (int,) if integer else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         wanted = "a whole number" if integer else "a number"

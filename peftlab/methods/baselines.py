@@ -1,4 +1,4 @@
-"""The two ends of the scale that every method is held against: train everything, or train the head alone."""
+"""The two ends of the scale for every method: train everything, or train the head alone."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class FullFineTuning(Method):
         return anatomy.backbone_parameters(config, head)
 
     def attach(self, model: Any) -> Attachment:
+        """Nothing is added; see `Method.attach`."""
         from peftlab.attach import attaching
 
         with attaching(self, model) as attachment:
@@ -46,6 +47,7 @@ class HeadOnly(Method):
         return 0
 
     def attach(self, model: Any) -> Attachment:
+        """Nothing is added; see `Method.attach`."""
         from peftlab.attach import attaching, check_model
 
         check_model(model)

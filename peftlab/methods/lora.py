@@ -1,16 +1,18 @@
 """LoRA: Low-Rank Adaptation of Large Language Models.
 
-Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang, Chen (2021), arXiv 2106.09685v2; equation (3) of section 4.1:
-h = W0 x + (alpha / r) B A x.
+Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang, Chen (2021), arXiv 2106.09685v2; equation (3) of
+section 4.1: h = W0 x + (alpha / r) B A x.
 
-The idea: fine-tuning moves a weight matrix by some update. LoRA does not factor the weight, it factors the update,
-into B (d_out, R) times A (R, d_in), and trains only these two. Before serving, B A can be added to W0, so that the
-adapted model is as fast as the backbone. The layers stand in `peftlab/modules/lora.py`.
+The idea: fine-tuning moves a weight matrix by some update. LoRA does not factor the weight, it
+factors the update, into B (d_out, R) times A (R, d_in), and trains only these two. Before serving,
+B A can be added to W0, so that the adapted model is as fast as the backbone. The layers stand in
+`peftlab/modules/lora.py`.
 
-Differs from the paper: A starts Kaiming-uniform by default, as in the authors' code; the paper says Gaussian
-(`init="gaussian"`). Differs from the authors' code: merging is explicit, never a side effect of `eval()`; the fused
-query-key-value of GPT-2 gets one pair of factors per target, as in theirs and unlike PEFT, whose one A serves all three.
-Task heads train beside it and are counted apart: the paper leaves them out of its counts.
+Differs from the paper: A starts Kaiming-uniform by default, as in the authors' code; the paper says
+Gaussian (`init="gaussian"`). Differs from the authors' code: merging is explicit, never a side
+effect of `eval()`; the fused query-key-value of GPT-2 gets one pair of factors per target, as in
+theirs and unlike PEFT, whose one A serves all three. Task heads train beside it and are counted apart: the
+paper leaves them out of its counts.
 
 | ours           | paper      | PEFT             |
 |----------------|------------|------------------|
@@ -44,12 +46,13 @@ class LoRA(Method):
     """Low-rank updates beside frozen projections.
 
     Args:
-        rank: r, at least 1 and at most the smaller dimension of a target; one number, or one for each target as in
-            {"query": 4, "value": 8}. The paper's typical values are 1 to 64.
+        rank: r, at least 1 and at most the smaller dimension of a target; one number, or one for
+            each target as in {"query": 4, "value": 8}. The paper's typical values are 1 to 64.
         alpha: the update is scaled by alpha / r; not negative.
         dropout: on the input of the update only, never on the frozen path; from 0 to below 1.
-        targets: roles (see `anatomy.ROLES`) or patterns over module paths. The paper's main results adapt query and
-            value; encoder-decoder models are adapted in self- and cross-attention alike.
+        targets: roles (see `anatomy.ROLES`) or patterns over module paths. The paper's main results
+            adapt query and value; encoder-decoder models are adapted in self- and cross-attention
+            alike.
         init: "kaiming" or "gaussian" for A; B is always zero.
 
     Raises:
@@ -86,6 +89,8 @@ class LoRA(Method):
         for rank in ranks.values():
             require_number("rank", rank, 1, integer=True)
         require_number("alpha", self.alpha, 0)
+        if self.alpha == float("inf"):
+            raise ValueError("alpha must be finite, got inf")
         require_number("dropout", self.dropout, 0)
         if self.dropout >= 1:
             raise ValueError(
@@ -107,13 +112,15 @@ class LoRA(Method):
             for p in anatomy.select(candidates, [target]):
                 if rank > min(p.d_in, p.d_out):
                     raise ValueError(
-                        f"rank {rank} is larger than the smaller dimension of {p.name} ({p.d_out} x {p.d_in}); "
+                        f"rank {rank} is larger than the smaller dimension of {p.name} "
+                        f"({p.d_out} x {p.d_in}); "
                         f"choose a rank from 1 to {min(p.d_in, p.d_out)}"
                     )
                 ranked.setdefault(p, rank)
         return [(p, ranked[p]) for p in candidates if p in ranked]
 
     def attach(self, model: Any) -> Attachment:
+        """Put a low-rank update beside every targeted projection; see `Method.attach`."""
         from peftlab.attach import attaching, projections
         from peftlab.modules.lora import LoRAFusedLinear, LoRALinear, LowRankUpdate
 
@@ -121,15 +128,15 @@ class LoRA(Method):
         with attaching(self, model) as attachment:
             for name, group in groupby(ranked, key=lambda pair: pair[0].name):
                 base, pairs = model.get_submodule(name), list(group)
+                settings = (self.alpha, self.dropout, self.init)
                 if pairs[0][0].part is None:
-                    addition = LoRALinear(base, pairs[0][1], self.alpha, self.dropout, self.init)
+                    addition = LoRALinear(base, pairs[0][1], *settings)
                 else:
+                    device = base.weight.device
                     parts = {
-                        p.role: (p.part, LowRankUpdate(
-                            p.d_in, p.d_out, rank, self.alpha, self.dropout, self.init, base.weight.device
-                        ))
+                        p.role: (p.part, LowRankUpdate(p.d_in, p.d_out, rank, *settings, device))
                         for p, rank in pairs
-                    }  # fmt: skip
+                    }
                     addition = LoRAFusedLinear(base, parts)
                 attachment.add(name, addition)
         return attachment

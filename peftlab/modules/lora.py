@@ -2,8 +2,8 @@
 
     h = W0 x + (alpha / r) B A x          (section 4.1)
 
-W0 stays as it is; A and B are the low-rank factors of its *update*. B starts at zero, so that the model starts
-exactly where the backbone was.
+W0 stays as it is; A and B are the low-rank factors of its *update*. B starts at zero, so that the
+model starts exactly where the backbone was.
 
 Axes: B batch, T tokens, R rank; the factors are A (R, d_in) and B (d_out, R).
 """
@@ -28,8 +28,8 @@ class LowRankUpdate(nn.Module):
         rank: r, from 1 to the smaller dimension; the paper uses 1 to 64, typically 4 or 8.
         alpha: numerator of the scaling; the paper sets it once and does not tune it.
         dropout: probability of dropping an input of this branch.
-        init: "kaiming" draws A from U(-1/sqrt(d_in), 1/sqrt(d_in)) as the authors' code does; "gaussian" from
-            N(0, 1/r^2). B is zero. Draws come from torch's global generator.
+        init: "kaiming" draws A from U(-1/sqrt(d_in), 1/sqrt(d_in)) as the authors' code does;
+            "gaussian" from N(0, 1/r^2). B is zero. Draws come from torch's global generator.
 
     Shape:
         (B, T, d_in) -> (B, T, d_out), in the dtype and on the device of the input.
@@ -56,6 +56,7 @@ class LowRankUpdate(nn.Module):
             nn.init.normal_(self.lora_A, std=1 / rank)
 
     def update(self, x: Tensor) -> Tensor:
+        """(alpha / r) B A x, with dropout on x."""
         a = F.linear(self.dropout(x).to(self.lora_A.dtype), self.lora_A)  # (B, T, R)
         return F.linear(a * self.scaling, self.lora_B).to(x.dtype)  # (B, T, d_out)
 
@@ -66,6 +67,7 @@ class LowRankUpdate(nn.Module):
         return self.scaling * self.lora_B @ self.lora_A
 
     def extra_repr(self) -> str:
+        """What `print(model)` says of it."""
         return f"rank={self.lora_A.shape[0]}, scaling={self.scaling:g}"
 
 
@@ -88,24 +90,27 @@ class LoRALinear(LowRankUpdate, Addition):
         self.base = base
 
     def forward(self, x: Tensor) -> Tensor:
+        """W0 x + (alpha / r) B A x."""
         return self.base(x) + self.update(x)  # (B, T, d_out)
 
     def merged_weight(self) -> Tensor:
+        """W0 plus the update, in the layout of `base`."""
         return self.base.weight + _as_linear(self.base, self.delta_weight()).to(
             self.base.weight.dtype
         )
 
     @property
-    def weight(self) -> Tensor:  # T5 looks at its projections' dtype
+    def weight(self) -> Tensor:
+        """The frozen weight; T5 looks at its dtype."""
         return self.base.weight
 
 
 class LoRAFusedLinear(Addition):
-    """A frozen map that computes query, key and value at once, with separate low-rank updates for some of them.
+    """A frozen map of query, key and value at once, with separate updates for some of them.
 
-    GPT-2 keeps the three in one `Conv1D` of D -> 3D. With q and v updated, columns 0..D-1 and 2D..3D-1 of the output
-    each get their own B A x, and the key columns get exactly nothing. One shared A for all three would have the same
-    parameter count but another, less expressive update.
+    GPT-2 keeps the three in one `Conv1D` of D -> 3D. With q and v updated, columns 0..D-1 and
+    2D..3D-1 of the output each get their own B A x, and the key columns get exactly nothing. One
+    shared A for all three would have the same parameter count but another, less expressive update.
 
     Args:
         base: the frozen fused map.
@@ -126,6 +131,7 @@ class LoRAFusedLinear(Addition):
         self.parts = nn.ModuleDict({role: update for role, (_, update) in parts.items()})
 
     def forward(self, x: Tensor) -> Tensor:
+        """The fused map, with the updates added to their own columns."""
         chunks = list(self.base(x).chunk(self.total, dim=-1))  # total times (B, T, D)
         for role, update in self.parts.items():
             position = self.position[role]
@@ -133,7 +139,7 @@ class LoRAFusedLinear(Addition):
         return torch.cat(chunks, dim=-1)  # (B, T, total * D)
 
     def delta_weight(self) -> Tensor:
-        """The update of the fused map, (total * D, D); rows of a part without update are exactly zero."""
+        """The update of the fused map, (total * D, D); a part without update has zero rows."""
         first = next(iter(self.parts.values())).delta_weight()
         rows = [torch.zeros_like(first) for _ in range(self.total)]
         for role, update in self.parts.items():
@@ -141,11 +147,12 @@ class LoRAFusedLinear(Addition):
         return torch.cat(rows)
 
     def merged_weight(self) -> Tensor:
+        """W0 plus the update, in the layout of `base`."""
         return self.base.weight + _as_linear(self.base, self.delta_weight()).to(
             self.base.weight.dtype
         )
 
 
 def _as_linear(base: nn.Module, weight: Tensor) -> Tensor:
-    """Between the layout of `base` and (d_out, d_in): transposes for Conv1D, nothing to do for nn.Linear."""
+    """From the layout of `base` to (d_out, d_in) or back: Conv1D stores the transposed."""
     return weight if isinstance(base, nn.Linear) else weight.T

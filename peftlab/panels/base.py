@@ -1,4 +1,4 @@
-"""A panel: a pure function from control values to a record, a view that follows the controls, and a static twin."""
+"""A panel: a pure function of control values, a view that follows the controls, a static twin."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ Record = dict[str, Any]
 class Panel(widgets.VBox):
     """Controls above a view; both the live view and the static twin draw the same record.
 
-    A notebook gets the widgets; GitHub, print, PDF and screen readers get the twin, which travels in the same output.
-    A change of a control only calls `compute`: it never trains, and an exception in it is not swallowed.
+    A notebook gets the widgets; GitHub, print, PDF and screen readers get the twin, which travels
+    in the same output. A change of a control only calls `compute`: it never trains, and an
+    exception in it is not swallowed.
 
     Args:
         compute: a pure function of the controls' values, by keyword; returns a record.
@@ -57,6 +58,7 @@ class Panel(widgets.VBox):
         settings = ", ".join(
             f"{control.description or name}: {_shown(control)}"
             for name, control in self.controls.items()
+            if not getattr(control, "disabled", False)
         )
         head = (
             f"<p><strong>{html.escape(self.title)}</strong><br>Set to {html.escape(settings)}.</p>"

@@ -1,15 +1,14 @@
-"""The parameter-count panel: any catalogued backbone, any method, at once and without loading a model."""
+"""The parameter-count panel: any catalogued backbone, any method, without loading a model."""
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import ipywidgets as widgets
 
-from peftlab import counting
+from peftlab import counting, figures
 from peftlab.ledger import Table
-from peftlab.methods import METHODS
+from peftlab.methods import METHODS, FullFineTuning
 from peftlab.panels.base import Panel, Record
 
 TARGETS = {
@@ -19,10 +18,14 @@ TARGETS = {
     "attention and MLP": ("query", "key", "value", "attention_output", "mlp_in", "mlp_out"),
 }
 TITLES = {"lora": "LoRA", "full": "full fine-tuning", "head": "head only"}
+MIB_PARTS = {
+    "gradients": "gradient_mib",
+    "AdamW state": "optimizer_mib",
+    "checkpoint": "checkpoint_mib",
+}
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 
 
-@cache
 def count_record(backbone: str, method: str, rank: int, targets: tuple[str, ...]) -> Record:
     """Count a method on a catalogued backbone, in closed form.
 
@@ -33,40 +36,40 @@ def count_record(backbone: str, method: str, rank: int, targets: tuple[str, ...]
         targets: of LoRA.
 
     Returns:
-        Settings and counts; or settings and "problem", when the method has nothing to train there.
+        Settings, counts and, as "full", the counts of full fine-tuning; or settings and "problem",
+        when the method has nothing to train there.
     """
     hyperparameters = {"rank": rank, "targets": targets} if method == "lora" else {}
-    head = counting.CATALOG[backbone][0]
+    config, head = counting.catalog_config(backbone), counting.CATALOG[backbone][0]
     record: Record = {"name": backbone, "method": method, "head_kind": head, **hyperparameters}
     try:
-        found = METHODS[method](**hyperparameters).parameter_count(
-            counting.catalog_config(backbone), head
-        )
+        found = METHODS[method](**hyperparameters).parameter_count(config, head)
     except ValueError as problem:
         return record | {"problem": str(problem)}
-    return record | found.to_dict()
+    full = FullFineTuning().parameter_count(config, head)
+    return record | found.to_dict() | {"full": full.to_dict()}
 
 
 def draw_count(record: Record) -> str:
-    """The counts as an HTML table."""
+    """The counts as a table, and as bars beside those of full fine-tuning."""
     if "problem" in record:
         return f"<p>Nothing to count here: {record['problem']}.</p>"
-    rows = [
-        {"": "backbone", "parameters": f"{record['backbone']:,}"},
-        {
-            "": "trained",
-            "parameters": f"{record['trained']:,} ({100 * record['share']:.4g} % of the backbone)",
-        },
-        {"": "stored", "parameters": f"{record['stored']:,}"},
-        {
-            "": f"head ({(record['head_kind'] or 'none').replace('_', ' ')})",
-            "parameters": f"{record['head']:,}",
-        },
-        {"": "gradients, float32", "parameters": f"{record['gradient_mib']:,.2f} MiB"},
-        {"": "AdamW state, float32", "parameters": f"{record['optimizer_mib']:,.2f} MiB"},
-        {"": "checkpoint, float32", "parameters": f"{record['checkpoint_mib']:,.2f} MiB"},
-    ]
-    return Table(rows)._repr_html_()
+    share = f"{100 * record['share']:.4g} % of the backbone"
+    rows = {
+        "backbone": f"{record['backbone']:,} parameters",
+        "trained": f"{record['trained']:,} ({share})",
+        "stored": f"{record['stored']:,}",
+        f"head ({(record['head_kind'] or 'none').replace('_', ' ')})": f"{record['head']:,}",
+    }
+    rows |= {f"{what}, float32": figures.mib(record[key]) for what, key in MIB_PARTS.items()}
+    table = Table([{"what": what, "how much": number} for what, number in rows.items()])
+    counts = {"full": record["full"], record["method"]: record}
+    bars = {
+        TITLES.get(name, name): {what: count[key] for what, key in MIB_PARTS.items()}
+        for name, count in counts.items()
+    }
+    picture = figures.memory_bars(bars, "In memory besides the weights, and on disk afterwards")
+    return table._repr_html_() + picture._repr_html_()
 
 
 def count_panel() -> Panel:

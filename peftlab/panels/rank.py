@@ -1,4 +1,4 @@
-"""The rank panel: what a rank costs, what the trained update looks like, and what is left of it at that rank."""
+"""The rank panel: what a rank costs, and what it leaves of the trained update."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ class TrainedUpdate:
         config: the backbone's config, for counts.
         head: the task head, for counts.
         targets: the adapted roles.
-        spectra: singular values by module path, each by label ("LoRA", "full fine-tuning", "random").
-        accuracy: test accuracy from 0 to 1 with the update truncated to each rank, 0 to the trained rank.
+        spectra: singular values by module path, each by label ("LoRA", "full fine-tuning",
+            "random"), the largest first.
+        accuracy: test accuracy from 0 to 1 with every update truncated to a rank, by rank; from 0
+            to the trained rank.
         full_accuracy: test accuracy of full fine-tuning, from 0 to 1.
     """
 
@@ -32,7 +34,7 @@ class TrainedUpdate:
     head: str | None
     targets: tuple[str, ...]
     spectra: Mapping[str, Mapping[str, Sequence[float]]]
-    accuracy: Sequence[float]
+    accuracy: Mapping[int, float]
     full_accuracy: float
 
 
@@ -41,8 +43,12 @@ def rank_record(trained: TrainedUpdate, rank: int, matrix: str) -> Record:
 
     Args:
         trained: what was measured.
-        rank: from 1 to the trained rank.
+        rank: one of the ranks measured, from 1 to the trained rank.
         matrix: module path of the update to look at.
+
+    Returns:
+        Counts of a LoRA of that rank, head apart; "energy", the share of the matrix's squared
+        Frobenius norm that the rank keeps; accuracies from 0 to 1; and the spectra.
     """
     count = LoRA(rank=rank, targets=trained.targets).parameter_count(trained.config, trained.head)
     spectra = trained.spectra[matrix]
@@ -55,7 +61,7 @@ def rank_record(trained: TrainedUpdate, rank: int, matrix: str) -> Record:
         "checkpoint_mib": count.checkpoint_mib(),
         "energy": sum(energy[:rank]) / (sum(energy) or 1.0),
         "accuracy": trained.accuracy[rank],
-        "accuracy_all": trained.accuracy[-1],
+        "accuracy_all": trained.accuracy[max(trained.accuracy)],
         "accuracy_none": trained.accuracy[0],
         "full_accuracy": trained.full_accuracy,
         "spectra": {label: list(values) for label, values in spectra.items()},
@@ -63,7 +69,7 @@ def rank_record(trained: TrainedUpdate, rank: int, matrix: str) -> Record:
 
 
 def draw_rank(record: Record) -> str:
-    """The record as a table and a picture."""
+    """The record as a table and a picture, in HTML."""
     rank = record["rank"]
     rows = [
         {
@@ -91,10 +97,16 @@ def draw_rank(record: Record) -> str:
 
 
 def rank_panel(trained: TrainedUpdate) -> Panel:
-    """Move the rank, choose a matrix; nothing trains."""
-    highest = len(trained.accuracy) - 1
+    """Move the rank, choose a matrix; nothing trains.
+
+    Args:
+        trained: with at least one rank above 0.
+    """
+    ranks = [rank for rank in trained.accuracy if rank > 0]
     controls = {
-        "rank": widgets.IntSlider(value=min(2, highest), min=1, max=highest, description="rank"),
+        "rank": widgets.SelectionSlider(
+            options=ranks, value=ranks[min(1, len(ranks) - 1)], description="rank"
+        ),
         "matrix": widgets.Dropdown(
             options=list(trained.spectra), description="matrix", layout={"width": "32em"}
         ),

@@ -1,0 +1,269 @@
+"""The command line: `peftlab lab`, `peftlab run` and `peftlab count`.
+
+Nothing here imports torch, transformers or Jupyter before a command needs it, so that counting
+answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from peftlab import __version__, anatomy, counting, notebooks, paths
+from peftlab.methods import METHODS, Method
+
+
+class Refused(click.ClickException):
+    """Wrong input, said in one line; the exit code is that of a usage error."""
+
+    exit_code = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="peftlab")
+def main() -> None:
+    """Parameter-efficient fine-tuning, eight papers from scratch, with a lab for each.
+
+    \b
+    Example: peftlab count --backbone llama-3-8b
+    """
+
+
+@main.command()
+@click.argument(
+    "folder",
+    default="peftlab-labs",
+    metavar="[DIR]",
+    type=click.Path(file_okay=False, path_type=Path),
+)
+@click.option("--copy-only", is_flag=True, help="Copy the labs, open nothing.")
+@click.option("--no-browser", is_flag=True, help="Start JupyterLab without opening a browser.")
+def lab(folder: Path, copy_only: bool, no_browser: bool) -> None:
+    """Copy the labs into DIR (./peftlab-labs) and open JupyterLab there.
+
+    A lab that you changed is never overwritten; one that you did not is brought up to date.
+
+    \b
+    Example: peftlab lab my-course
+    """
+    copied = notebooks.copy_labs(folder)
+    for name in copied.new:
+        click.echo(f"copied   {name}")
+    for name in copied.updated:
+        click.echo(f"updated  {name}")
+    for name in copied.kept:
+        click.echo(f"kept     {name}: you changed it")
+    if copy_only:
+        click.echo(f"The labs are in {folder}")
+        return
+    arguments = ["-m", "jupyterlab", "--notebook-dir", str(folder)]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *arguments, *["--no-browser"] * no_browser])
+
+
+@main.command(short_help="Execute labs and leave a gallery.")
+@click.argument("labs", nargs=-1, metavar="[LAB]...")
+@click.option(
+    "-p",
+    "given",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Set a parameter of the labs; repeat it for more.",
+)
+@click.option(
+    "--output",
+    default="gallery",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the gallery goes.",
+)
+@click.option(
+    "--jobs",
+    default=1,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="How many labs run side by side.",
+)
+def run(labs: tuple[str, ...], given: tuple[tuple[str, str], ...], output: Path, jobs: int) -> None:
+    """Execute labs and leave a gallery: index.html and a page a lab, readable offline.
+
+    LAB is a lab's name or its beginning, such as 01; without one all labs run. The exit code is 1
+    when a lab failed.
+
+    \b
+    Example: peftlab run 01 -p rank 4 --output my-gallery
+    """
+    if output.resolve() == paths.LABS.resolve():
+        raise Refused(f"--output {output} is where the labs are; choose another folder")
+    try:
+        chosen = notebooks.parse_values(notebooks.find_labs(labs), given)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    from tqdm import tqdm
+
+    from peftlab import gallery, runner
+
+    ended: list[runner.Outcome] = []
+    stopped = False
+    try:
+        for outcome in runner.run(chosen, output, jobs):
+            ended.append(outcome)
+            for failure in outcome.failures:
+                tqdm.write(f"{outcome.lab} failed: {failure}", file=sys.stderr)
+    except KeyboardInterrupt:
+        stopped = True
+    index = gallery.render(output)
+    for outcome in sorted(ended, key=lambda outcome: outcome.lab):
+        verdict = "failed" if outcome.failures else "passed"
+        click.echo(f"{verdict}  {outcome.lab}  {outcome.seconds:.0f} s")
+    for path in chosen:
+        if path.stem not in {outcome.lab for outcome in ended}:
+            click.echo(f"stopped  {path.stem}")
+    click.echo(index)
+    if stopped:
+        sys.exit(130)
+    sys.exit(any(outcome.failures for outcome in ended))
+
+
+@main.command(short_help="Count what a method trains, without a model.")
+@click.option(
+    "--backbone",
+    default="minilm",
+    show_default=True,
+    metavar="NAME",
+    help="A name of the catalog, or a local folder with a config.json.",
+)
+@click.option("--method", type=click.Choice(list(METHODS)), help="All of them without this.")
+@click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a hyperparameter of the method; repeat it for more.",
+)
+@click.option(
+    "--head",
+    type=click.Choice([*anatomy.HEADS, "none"]),
+    help="The task head; by default what suits a name of the catalog, none for a folder.",
+)
+@click.option(
+    "--labels",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Labels of a classification head.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def count(
+    backbone: str,
+    method: str | None,
+    options: tuple[str, ...],
+    head: str | None,
+    labels: int,
+    as_json: bool,
+) -> None:
+    """Count what a method trains and stores, in closed form: no model is loaded.
+
+    \b
+    Example: peftlab count --backbone gpt3-175b --method lora -o rank=4 -o targets=query,value
+    """
+    try:
+        if options and method is None:
+            raise ValueError("-o sets a hyperparameter of one method: say which with --method")
+        config, head = _architecture(backbone, head, labels)
+        rows = [
+            {"method": name, "backbone_name": backbone, "head_name": head}
+            | _counted(METHODS[name], options, config, head)
+            for name in ([method] if method else METHODS)
+        ]
+        if all("refused" in row for row in rows):
+            raise ValueError(rows[0]["refused"])
+    except (ValueError, TypeError, OSError) as error:
+        raise Refused(" ".join(str(error).split())) from error
+    if as_json:
+        click.echo(json.dumps(rows[0] if method else rows, indent=1))
+    else:
+        labelled = f", {labels} labels" if head and head.endswith("classification") else ""
+        click.echo(f"{backbone}, {head or 'no head'}{labelled}\n")
+        click.echo(_table(rows))
+
+
+def _architecture(backbone: str, head: str | None, labels: int) -> tuple[Any, str | None]:
+    """The config of a backbone and the head it gets."""
+    if backbone in counting.CATALOG:
+        config, usual = counting.catalog_config(backbone, labels), counting.CATALOG[backbone][0]
+    elif Path(backbone).is_dir():
+        if not Path(backbone, "config.json").is_file():
+            raise ValueError(f"the folder {backbone} has no config.json")
+        config, usual = counting.folder_config(backbone, labels), None
+    else:
+        config, usual = counting.catalog_config(backbone), None
+    return config, (None if head == "none" else head or usual)
+
+
+def _counted(
+    kind: type[Method], options: tuple[str, ...], config: Any, head: str | None
+) -> dict[str, Any]:
+    """The settings of one method and its count, or the reason why there is none."""
+    method = kind(**_hyperparameters(kind, options))
+    try:
+        found = method.parameter_count(config, head).to_dict()
+    except ValueError as error:
+        found = {"refused": str(error)}
+    return {"hyperparameters": method.hyperparameters()} | found
+
+
+def _hyperparameters(kind: type[Method], options: tuple[str, ...]) -> dict[str, Any]:
+    """The values of `-o KEY=VALUE`; commas make a tuple where the method wants one."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    values = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals:
+            raise ValueError(f"-o takes KEY=VALUE, such as rank=4; got {option!r}")
+        if key not in fields:
+            raise ValueError(
+                f"{kind.name} has no hyperparameter {key!r}; it has: {', '.join(fields) or 'none'}"
+            )
+        value = notebooks.literal_or_text(text)
+        if str(fields[key].type).startswith("tuple") and not isinstance(value, (tuple, list)):
+            value = tuple(part.strip() for part in text.split(","))
+        values[key] = value
+    return values
+
+
+_COLUMNS = {
+    "trained": "{:,}",
+    "stored": "{:,}",
+    "head": "{:,}",
+    "backbone": "{:,}",
+    "share": "{:.3%}",
+    "gradient_mib": "{:,.1f}",
+    "optimizer_mib": "{:,.1f}",
+    "checkpoint_mib": "{:,.1f}",
+}
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """Counts as aligned text, one method a line."""
+    lines = [["method", *(name.replace("_mib", " MiB") for name in _COLUMNS)]]
+    for row in rows:
+        counted = "refused" not in row
+        cells = [form.format(row[name]) if counted else "-" for name, form in _COLUMNS.items()]
+        lines.append([row["method"], *cells])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+        for line in lines
+    ]
+    text += [f"{row['method']}: {row['refused']}" for row in rows if "refused" in row]
+    return "\n".join(text)

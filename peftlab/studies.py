@@ -1,0 +1,108 @@
+"""The sweeps behind the stored records: many runs, and what is computed from their checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from peftlab import compare
+from peftlab.analysis import (
+    mean_amplification,
+    mean_overlap,
+    overlap,
+    random_directions,
+    stored_updates,
+    weights,
+)
+from peftlab.backbones import load_backbone
+from peftlab.compare import Trial
+from peftlab.tasks import load_task
+
+ROWS, COLUMNS = 8, 16  # size of the similarity maps
+
+
+def lora_sweep(
+    trials: Sequence[Trial],
+    small: Trial,
+    large: Trial,
+    backbone: str,
+    task: str,
+    seeds: Sequence[int],
+    *,
+    controls: Sequence[Trial] = (),
+    control_seeds: Sequence[int] = (),
+    folder: str = "01_lora_runs",
+) -> dict[str, Any]:
+    """Run all trials of lab 01 and write them as `01_lora_sweep.json` to the working directory.
+
+    Args:
+        trials: what to run; `small` and `large` among them.
+        small: LoRA at a small rank.
+        large: LoRA at a large rank.
+        backbone: see `load_backbone`.
+        task: see `load_task`.
+        seeds: at least two.
+        controls: those of the trials that run with more seeds.
+        control_seeds: their seeds, `seeds` among them.
+        folder: keeps finished runs, so that an interrupted sweep goes on.
+
+    Returns:
+        "runs"; "full_spectra", singular values by matrix of the first full fine-tuning; "overlaps",
+        similarity maps (8, 16) of small against large rank, of two seeds at the large rank, and of
+        random directions; "amplification", one record a seed at the small rank.
+
+    Raises:
+        ValueError: fewer than two seeds, or `small` and `large` are not two of the trials.
+    """
+    if len(set(seeds)) < 2:
+        raise ValueError(f"seeds must be at least two, to compare one with another; got {seeds!r}")
+    if small not in trials or large not in trials or small.method.rank >= large.method.rank:
+        raise ValueError("small and large must be two of the trials, small with the smaller rank")
+    if controls and not set(seeds) <= set(control_seeds):
+        raise ValueError(f"control_seeds must hold the seeds {seeds!r}, got {control_seeds!r}")
+    where = {"backbone": backbone, "task": task, "folder": folder}
+    others = [trial for trial in trials if trial not in controls]
+    runs = compare.run_trials(controls, seeds=control_seeds, **where) if controls else []
+    runs += compare.run_trials(others, seeds=seeds, **where) if others else []
+    lora = {
+        (trial.method.rank, seed): stored_updates(
+            compare.run_folder(folder, trial, backbone, task, seed)
+        )
+        for trial in (small, large)
+        for seed in seeds
+    }
+    few, many = small.method.rank, large.method.rank
+    across = [mean_overlap(lora[few, s], lora[many, s], ROWS, COLUMNS) for s in seeds]
+    between = [
+        mean_overlap(lora[many, a], lora[many, b], ROWS, COLUMNS) for a, b in pairwise(seeds)
+    ]
+    chance = [
+        overlap(
+            random_directions(ROWS, delta.shape[1], 2 * i),
+            random_directions(COLUMNS, delta.shape[1], 2 * i + 1),
+        )
+        for i, delta in enumerate(lora[many, seeds[0]].values())
+    ]
+    frozen = weights(load_backbone(backbone, load_task(task))[0])
+    full = next(run for run in runs if run["method"] == "full" and run["pretrained"])
+    runs = [{key: value for key, value in run.items() if key != "spectra"} for run in runs]
+    study = {
+        "full_spectra": {"seed": full["seed"], "spectra": full["spectra"]},
+        "overlaps": {
+            f"r={few} and r={many}": _mean(across),
+            f"r={many}, two seeds": _mean(between),
+            "random directions": _mean(chance),
+        },
+        "amplification": [
+            {"seed": s, "rank": few} | mean_amplification(frozen, lora[few, s], few) for s in seeds
+        ],
+    }
+    compare.store("01_lora_sweep", runs, "peftlab run 01_lora -p rerun_sweep true", ".", **study)
+    return {"runs": runs, **study}
+
+
+def _mean(maps: Sequence[list[list[float]]]) -> list[list[float]]:
+    return torch.tensor(maps).mean(0).tolist()

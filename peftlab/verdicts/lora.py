@@ -1,0 +1,206 @@
+"""How lab 01 decides the claims of LoRA: from measured numbers to a verdict in the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from peftlab.ledger import CLOSE, FAILS, HOLDS, Record, judge
+
+SPREAD = "the difference is not beyond twice its standard error over the seeds"
+
+
+def identity(
+    record: Record, difference: float, gradient_a: float, gradient_b: float, seed: int
+) -> None:
+    """Holds when attaching moves no logit at all, every A has zero gradient, and every B has one.
+
+    Args:
+        record: of the lab.
+        difference: largest absolute difference of the logits.
+        gradient_a: largest gradient norm of an A.
+        gradient_b: smallest gradient norm of a B.
+        seed: of the attachment.
+    """
+    holds = difference == 0 and gradient_a == 0 < gradient_b
+    record.claim(
+        "identity",
+        ours=f"largest difference of the logits: {difference}; gradient of every A: {gradient_a}",
+        verdict=HOLDS if holds else FAILS,
+        seeds=[seed],
+        why="" if holds else "the logits moved on attaching, or the gradients are not as expected",
+    )
+
+
+def quality(record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> None:
+    """Holds when LoRA's mean test accuracy is at most 2 points below full fine-tuning's.
+
+    Args:
+        record: of the lab.
+        scores: accuracies from 0 to 1, one a seed, for "LoRA", "full", "head" and "random".
+        seeds: behind the accuracies.
+    """
+    record.data["separation"] = dict(scores)
+    if not (scores["LoRA"] and scores["full"]):
+        return record.unmeasured("quality")
+    means = {name: 100 * fmean(values) for name, values in scores.items() if values}
+    gap = round(means["LoRA"] - means["full"], 6)  # 58 - 60 must not come out below -2
+    record.claim(
+        "quality",
+        ours=", ".join(f"{name} {mean:.1f} %" for name, mean in means.items())
+        + f"; LoRA minus full {gap:+.1f} points",
+        verdict=HOLDS if gap >= -2 else FAILS,
+        seeds=seeds,
+        why="" if gap >= -2 else "LoRA stays more than 2 points behind on this task and size",
+        numbers=dict(scores),
+    )
+
+
+def latency(
+    record: Record, merged: float, unmerged: float, difference: float, extra: int, seed: int
+) -> None:
+    """Holds when the merged model is the backbone in size and speed, and the update in its logits.
+
+    No extra module, logits within 1e-3 of the unmerged model's, less than 15 % more time; only
+    the timing is off when it is too close to call.
+
+    Args:
+        record: of the lab.
+        merged: forward time over the plain backbone's, merged.
+        unmerged: the same, unmerged.
+        difference: how far merging moves a logit at most.
+        extra: modules that the merged model has beyond the backbone's.
+        seed: of the run.
+    """
+    exact = extra == 0 and difference < 1e-3
+    record.claim(
+        "latency",
+        ours=f"forward time at batch 1 over the backbone's: merged {merged:.2f}, "
+        f"unmerged {unmerged:.2f}",
+        verdict=FAILS if not exact else HOLDS if merged < 1.15 else CLOSE,
+        seeds=[seed],
+        why="the merged model differs from the unmerged one"
+        if not exact
+        else ""
+        if merged < 1.15
+        else "same modules and shapes as the backbone, but the timing was noisy",
+        numbers={"merged": merged, "unmerged": unmerged, "logits": difference, "extra": extra},
+    )
+
+
+def rank(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequence[int]) -> None:
+    """Holds when rank 1 is at most 2 points below rank 64, beyond the noise of the seeds.
+
+    Args:
+        record: of the lab.
+        points: accuracies from 0 to 1 by rank, one a seed.
+        seeds: behind the accuracies.
+    """
+    if not {1, 64} <= points.keys():
+        return record.unmeasured("rank")
+    verdict = judge(points[1], points[64], margin=0.02)
+    record.claim(
+        "rank",
+        ours=", ".join(f"r={r} {100 * fmean(values):.1f} %" for r, values in points.items()),
+        verdict=verdict,
+        seeds=seeds,
+        why={HOLDS: "", CLOSE: f"r=1 within 2 points of r=64? {SPREAD}"}.get(
+            verdict, "r=1 stays more than 2 points behind r=64"
+        ),
+        numbers={str(r): values for r, values in points.items()},
+    )
+
+
+def budget(record: Record, groups: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> None:
+    """Holds when query and value together beat each of the two alone, beyond the seeds' noise.
+
+    Args:
+        record: of the lab.
+        groups: accuracies from 0 to 1 by setting, one a seed; the first is query and value, the
+            second and third are one matrix each.
+        seeds: behind the accuracies.
+    """
+    if len(groups) < 3:
+        return record.unmeasured("budget")
+    both, *alone = list(groups.values())[:3]
+    verdicts = [judge(both, other) for other in alone]
+    verdict = next((v for v in (FAILS, CLOSE) if v in verdicts), HOLDS)
+    worse = [label for label, v in zip(list(groups)[1:3], verdicts, strict=True) if v != HOLDS]
+    record.claim(
+        "budget",
+        ours=", ".join(f"{label} {100 * fmean(values):.1f} %" for label, values in groups.items()),
+        verdict=verdict,
+        seeds=seeds,
+        why={HOLDS: "", CLOSE: f"against {', '.join(worse)}, {SPREAD}"}.get(
+            verdict, "one matrix alone is better here"
+        ),
+        numbers=dict(groups),
+    )
+
+
+def subspaces(
+    record: Record, maps: Mapping[str, Sequence[Sequence[float]]], seeds: Sequence[int]
+) -> None:
+    """Each of two claims holds when the top directions overlap by more than one half.
+
+    It is too close to call when they overlap by less, but more than ten times as much as random
+    directions.
+
+    Args:
+        record: of the lab.
+        maps: similarity maps of two ranks, of two seeds, and of random directions, in this order.
+        seeds: behind the maps.
+    """
+    keys = ("subspace_ranks", "subspace_seeds")
+    if not maps:
+        return record.unmeasured(*keys)
+    *trained, random = maps.values()
+    chance = random[0][0]
+    for key, found in zip(keys, trained, strict=True):
+        top = found[0][0]
+        more = top > 10 * chance
+        record.claim(
+            key,
+            ours=f"similarity of the top directions {top:.2f}; of random ones {chance:.3f}",
+            verdict=HOLDS if more and top > 0.5 else CLOSE if more else FAILS,
+            seeds=seeds,
+            why=""
+            if more and top > 0.5
+            else f"{top / chance:.0f} times chance, but below one half"
+            if more
+            else "hardly more than chance",
+            numbers={"top": top, "random": chance},
+        )
+
+
+def amplification(
+    record: Record, rows: Sequence[Mapping[str, float]], seeds: Sequence[int]
+) -> None:
+    """Holds when the update lies in directions that W has, but weakly, and is larger there than W.
+
+    In every run: more than 1.5 times as much of W as random directions hold, less than W's own top
+    ones hold, and a factor above 1.
+
+    Args:
+        record: of the lab.
+        rows: one `analysis.mean_amplification` a run, at least one.
+        seeds: of the runs.
+    """
+    over_random = [row["inside"] / row["inside_random"] for row in rows]
+    factors = [row["factor"] for row in rows]
+    reasons = []
+    if min(over_random) <= 1.5:
+        reasons.append("the update's directions hold hardly more of W than random ones")
+    if not all(row["inside"] < row["inside_own"] for row in rows):
+        reasons.append("the update's directions are W's own strongest ones")
+    if min(factors) <= 1:
+        reasons.append("the update is smaller there than W itself")
+    record.claim(
+        "amplification",
+        ours=f"factor {min(factors):.2f} to {max(factors):.2f}; the update's directions hold "
+        f"{min(over_random):.1f} to {max(over_random):.1f} times as much of W as random ones",
+        verdict=FAILS if reasons else HOLDS,
+        seeds=seeds,
+        why="; ".join(reasons),
+        numbers={"rows": [dict(row) for row in rows]},
+    )

@@ -1,0 +1,121 @@
+"""The labs, executed as a learner gets them: every exercise unsolved, every control at its default."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+
+from peftlab import checks, cli, ledger, notebooks, paths
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+LABS = list(notebooks.all_labs().values())
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory):
+    """All labs, run once by the command that README gives."""
+    folder = tmp_path_factory.mktemp("gallery")
+    result = CliRunner().invoke(cli.main, ["run", "--output", str(folder)])
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def executed(gallery, lab):
+    return nbformat.read(gallery / lab.name, as_version=4)
+
+
+def html_outputs(notebook):
+    outputs = (o for cell in notebook.cells for o in cell.get("outputs", []))
+    return [o["data"]["text/html"] for o in outputs if "text/html" in o.get("data", {})]
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
+def test_a_lab_is_committed_clean_and_in_shape(lab):
+    notebook = nbformat.read(lab, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    words = sum(len(c.source.split()) for c in notebook.cells if c.cell_type == "markdown")
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert "widgets" not in notebook.metadata
+    assert 35 <= len(notebook.cells) <= 60
+    assert 1400 <= words <= 2600
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
+def test_every_parameter_is_typed_and_explained(lab):
+    parameters = notebooks.lab_parameters(lab)
+    assert {"backbone", "task", "seed"} <= parameters.keys()
+    assert all(p.kind and p.help for p in parameters.values())
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
+def test_a_lab_passes_with_its_exercises_unsolved(gallery, lab):
+    notebook = executed(gallery, lab)
+    exercises = sum(".check(" in c.source for c in notebook.cells if c.cell_type == "code")
+    said = [html for html in html_outputs(notebook) if f"<strong>{checks.OPEN}</strong>" in html]
+    assert exercises == len(said) >= 1
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
+def test_every_panel_carries_its_static_twin_and_every_picture_its_text(gallery, lab):
+    notebook = executed(gallery, lab)
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
+    panels = [o["data"] for o in outputs if WIDGET in o.get("data", {})]
+    assert panels and all("<table" in data["text/html"] for data in panels)
+    pictures = re.findall(r"<img [^>]*>", "".join(html_outputs(notebook)))
+    assert pictures and all(re.search(r'alt="[^"]{20,}"', tag) for tag in pictures)
+    assert not any("image/png" in o.get("data", {}) for o in outputs)  # PNG outputs lose their text
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
+def test_a_lab_prints_nothing_on_stderr(gallery, lab):
+    outputs = (o for cell in executed(gallery, lab).cells for o in cell.get("outputs", []))
+    assert [o["text"] for o in outputs if o.get("name") == "stderr"] == []
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
+def test_a_lab_leaves_a_record_with_every_claim_decided(gallery, lab):
+    record = json.loads((gallery / f"{lab.stem}.json").read_text())
+    assert record["lab"] == lab.stem and record["settings"]["seed"] == 0
+    assert record["seconds"] > 0 and record["counts"]
+    assert {claim["key"] for claim in record["claims"]} == ledger.CLAIMS.get(lab.stem, {}).keys()
+    for claim in record["claims"]:
+        assert claim["verdict"] in (ledger.HOLDS, ledger.FAILS, ledger.CLOSE)
+        assert claim["ours"] and claim["seeds"]
+
+
+def test_lora_record_separates_the_methods(gallery):
+    record = json.loads((gallery / "01_lora.json").read_text())
+    scores = record["separation"]
+    assert all(len(values) >= 3 for values in scores.values())
+    mean = {name: sum(values) / len(values) for name, values in scores.items()}
+    assert mean["head"] <= mean["full"] - 0.05
+    assert mean["LoRA"] >= mean["full"] - 0.02
+    assert mean["random"] <= mean["full"] - 0.15
+
+
+def test_lora_record_holds_counts_curves_seeds_and_times(gallery):
+    record = json.loads((gallery / "01_lora.json").read_text())
+    assert record["counts"]["LoRA r=8"]["trained"] == 6 * 2 * 8 * (384 + 384)
+    assert all(curve["losses"] for curve in record["curves"].values())
+    assert record["times"]["LoRA r=8"] > 0
+    assert record["seeds"] == {"live": [0], "stored": [0, 1, 2]}
+    assert all(row["agrees"] == "yes" for row in record["agreement"])
+
+
+@pytest.mark.parametrize("where", ["root", "labs", "elsewhere"])
+def test_a_lab_starts_from_any_working_directory(where, tmp_path):
+    """The root holds a folder `datasets`, which must not pass for the package of that name."""
+    folder = {"root": ROOT, "labs": paths.LABS, "elsewhere": tmp_path}[where]
+    notebook = nbformat.read(paths.LABS / "00_start_here.ipynb", as_version=4)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    code = [source for source in code if ".write()" not in source]  # would leave a file behind
+    script = "import sys; sys.path.insert(0, '')\n" + "\n".join(code)
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,151 @@
+import itertools
+
+import pytest
+from bs4 import BeautifulSoup
+
+from peftlab import counting
+from peftlab.methods import METHODS
+from peftlab.panels.count import count_panel, count_record, draw_count
+
+QV = ("query", "value")
+LANGUAGE_MODELS = [name for name, (head, _) in counting.CATALOG.items() if head.endswith("_lm")]
+
+
+def choices(panel):
+    """All values of every control, by its name."""
+    return {
+        name: [o[1] if isinstance(o, tuple) else o for o in control.options]
+        for name, control in panel.controls.items()
+    }
+
+
+def closed_form(backbone, method, rank, targets):
+    hyperparameters = {"rank": rank, "targets": targets} if method == "lora" else {}
+    config, head = counting.catalog_config(backbone), counting.CATALOG[backbone][0]
+    return METHODS[method](**hyperparameters).parameter_count(config, head)
+
+
+def cells(panel):
+    """The table that the panel shows, as a dictionary."""
+    rows = BeautifulSoup(panel.twin(), "html.parser").select("tbody tr")
+    return dict([cell.get_text() for cell in row.find_all("td")] for row in rows)
+
+
+def test_every_catalogued_backbone_and_every_method_can_be_chosen():
+    offered = choices(count_panel())
+    assert offered["backbone"] == list(counting.CATALOG)
+    assert offered["method"] == list(METHODS)
+
+
+def test_every_combination_of_controls_counts_what_the_method_counts():
+    offered = choices(count_panel())
+    for values in itertools.product(*offered.values()):
+        record = count_record(**dict(zip(offered, values, strict=True)))
+        if "problem" in record:
+            assert record["method"] == "head" and record["name"] in LANGUAGE_MODELS
+        else:
+            found = closed_form(*values).to_dict()
+            assert {key: record[key] for key in found} == found
+
+
+@pytest.mark.parametrize("control", ["backbone", "method", "rank", "targets"])
+def test_moving_a_control_over_all_its_values_never_raises(control):
+    panel = count_panel()
+    for value in choices(panel)[control]:
+        panel.controls[control].value = value
+        assert panel.values[control] == value
+        assert panel.children[-1].value
+
+
+@pytest.mark.parametrize("backbone", ["minilm", "gpt3-175b", "t5-v1.1-small"])
+def test_every_method_is_drawn_on_every_kind_of_backbone(backbone):
+    for method in METHODS:
+        assert draw_count(count_record(backbone, method, 8, QV))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_compute_is_pure(method):
+    settings = {"backbone": "bert-base", "method": method, "rank": 4, "targets": QV}
+    first = count_record(**settings)
+    kept = {key: dict(v) if isinstance(v, dict) else v for key, v in first.items()}
+    count_record(**settings | {"backbone": "gpt2"})
+    first["full"]["trained"] = first["trained"] = -1  # what a reader of a record does to it
+    assert count_record(**settings) == kept
+    assert settings["targets"] == QV
+
+
+def test_gpt3_at_rank_4_trains_what_the_paper_s_arithmetic_gives():
+    panel = count_panel()
+    panel.controls["backbone"].value = "gpt3-175b"
+    panel.controls["rank"].value = 4
+    assert panel.record["trained"] == 96 * 2 * 2 * 12288 * 4 == 18_874_368
+    assert cells(panel)["trained"].startswith("18,874,368 (")
+
+
+def test_the_table_shows_the_record():
+    panel = count_panel()
+    panel.controls["backbone"].value = "roberta-base"
+    shown, record = cells(panel), panel.record
+    assert shown["backbone"] == f"{record['backbone']:,} parameters"
+    assert shown["stored"] == f"{record['stored']:,}"
+    assert shown["head (sequence classification)"] == f"{record['head']:,}" == "592,130"
+    for what, key in (
+        ("gradients", "gradient_mib"),
+        ("AdamW state", "optimizer_mib"),
+        ("checkpoint", "checkpoint_mib"),
+    ):
+        shown_mib = float(shown[f"{what}, float32"].removesuffix(" MiB"))
+        assert shown_mib == pytest.approx(record[key], rel=0.01)
+
+
+def test_the_picture_tells_this_method_and_full_fine_tuning_in_words():
+    panel = count_panel()
+    [picture] = BeautifulSoup(panel.twin(), "html.parser").find_all("img")
+    assert f"LoRA: gradients {panel.record['gradient_mib']:.3g} MiB" in picture["alt"]
+    full = closed_form("minilm", "full", 8, QV)
+    assert f"full fine-tuning: gradients {full.gradient_mib():.1f} MiB" in picture["alt"]
+
+
+def test_full_fine_tuning_is_compared_with_nothing_but_itself():
+    panel = count_panel()
+    panel.controls["method"].value = "full"
+    [picture] = BeautifulSoup(panel.twin(), "html.parser").find_all("img")
+    assert picture["alt"].count("gradients") == 1
+    assert "100 % of the backbone" in cells(panel)["trained"]
+
+
+def test_rank_and_targets_belong_to_lora_alone():
+    panel = count_panel()
+    for method in METHODS:
+        panel.controls["method"].value = method
+        for name in ("rank", "targets"):
+            assert panel.controls[name].disabled == (method != "lora")
+            assert (f"{name}: " in panel.twin()) == (method == "lora")
+    panel.controls["method"].value = "lora"
+    assert not panel.controls["rank"].disabled
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "lora"])
+def test_rank_and_targets_change_no_other_method(method):
+    every = ("query", "key", "value", "attention_output", "mlp_in", "mlp_out")
+    assert count_record("minilm", method, 1, ("query",)) == count_record(
+        "minilm", method, 64, every
+    )
+
+
+@pytest.mark.parametrize("backbone", LANGUAGE_MODELS)
+def test_head_only_on_a_language_model_says_why_there_is_nothing_to_count(backbone):
+    record = count_record(backbone, "head", 8, QV)
+    assert "trained" not in record
+    shown = BeautifulSoup(draw_count(record), "html.parser")
+    assert "HeadOnly needs a classification head" in shown.get_text()
+    assert not shown.find_all(["table", "img"])
+
+
+def test_a_panel_with_nothing_to_count_recovers():
+    panel = count_panel()
+    panel.controls["method"].value = "head"
+    panel.controls["backbone"].value = "gpt2"
+    assert "problem" in panel.record
+    panel.controls["method"].value = "lora"
+    assert cells(panel)["trained"].startswith(f"{closed_form('gpt2', 'lora', 8, QV).trained:,} ")

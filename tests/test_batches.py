@@ -1,0 +1,169 @@
+"""From examples to batches: what is encoded, in which order it comes, and how it is padded."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from peftlab.batches import IGNORED, LengthBuckets, collator, encode
+from peftlab.tasks import Example
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "play", "##er", "##s", "good", "film", "the"]
+PAD, CLS, SEP, PLAY, ER, S, GOOD, FILM, THE = 0, 2, 3, 4, 5, 6, 7, 8, 9
+
+
+@pytest.fixture(params=["right", "left"])
+def tokenizer(request):
+    pieces = models.WordPiece({p: i for i, p in enumerate(PIECES)}, unk_token="[UNK]")
+    words = Tokenizer(pieces)
+    words.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    words.post_processor = processors.BertProcessing(("[SEP]", SEP), ("[CLS]", CLS))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        padding_side=request.param,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+
+
+# Encoding
+
+
+def test_sentence_becomes_token_ids_and_its_label(tokenizer):
+    (row,) = encode(tokenizer, [Example("the players", 1)])
+    assert row == {
+        "input_ids": [CLS, THE, PLAY, ER, S, SEP],
+        "token_type_ids": [0] * 6,
+        "attention_mask": [1] * 6,
+        "labels": 1,
+    }
+
+
+def test_pair_is_one_input_of_two_segments(tokenizer):
+    (row,) = encode(tokenizer, [Example("the film", 0, text_pair="good")])
+    assert row["input_ids"] == [CLS, THE, FILM, SEP, GOOD, SEP]
+    assert row["token_type_ids"] == [0, 0, 0, 0, 1, 1]
+
+
+def test_word_label_sits_on_its_first_token(tokenizer):
+    (row,) = encode(tokenizer, [Example(("the", "players", "play"), (5, 6, 7))])
+    assert row["input_ids"] == [CLS, THE, PLAY, ER, S, PLAY, SEP]
+    assert row["labels"] == [IGNORED, 5, 6, IGNORED, IGNORED, 7, IGNORED]
+
+
+def test_repeated_words_are_labelled_each(tokenizer):
+    (row,) = encode(tokenizer, [Example(("play", "play", "players"), (1, 2, 3))])
+    assert row["labels"] == [IGNORED, 1, 2, 3, IGNORED, IGNORED, IGNORED]
+
+
+def test_long_input_is_cut_with_its_word_labels(tokenizer):
+    sentence, words = encode(
+        tokenizer, [Example("the " * 9, 1), Example(("the",) * 9, tuple(range(9)))], max_length=5
+    )
+    assert sentence["input_ids"] == words["input_ids"] == [CLS, THE, THE, THE, SEP]
+    assert words["labels"] == [IGNORED, 0, 1, 2, IGNORED]
+
+
+def test_word_without_a_token_is_refused(tokenizer):
+    examples = [Example(("the", " ", "film"), (1, 2, 3))]
+    with pytest.raises(ValueError, match=r"makes nothing of the word ' ' in 'the   film'"):
+        encode(tokenizer, examples)
+
+
+# Order
+
+LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=300)
+BATCH_SIZES = st.integers(1, 40)
+
+
+def epoch(sampler, number):
+    sampler.epoch = number
+    return list(sampler)
+
+
+@given(LENGTHS, BATCH_SIZES, st.integers(0, 5), st.integers(0, 5))
+def test_each_epoch_shows_every_example_once(lengths, batch_size, seed, number):
+    batches = epoch(LengthBuckets(lengths, batch_size, seed), number)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+
+
+@given(LENGTHS, BATCH_SIZES)
+def test_all_batches_are_full_but_one(lengths, batch_size):
+    sampler = LengthBuckets(lengths, batch_size, seed=0)
+    sizes = sorted((len(batch) for batch in sampler), reverse=True)
+    assert len(sizes) == len(sampler)
+    assert sizes[:-1] == [batch_size] * (len(sizes) - 1)
+    assert 1 <= sizes[-1] <= batch_size
+
+
+@given(LENGTHS, BATCH_SIZES)
+def test_batches_of_a_pool_do_not_mix_lengths(lengths, batch_size):
+    """Up to 20 batches come from one pool: shortest first, one after the other, they are sorted."""
+    lengths = lengths[: 20 * batch_size]
+    batches = [[lengths[i] for i in batch] for batch in LengthBuckets(lengths, batch_size, seed=0)]
+    joined = [n for batch in sorted(batches, key=lambda b: (b[0], b[-1])) for n in batch]
+    assert joined == sorted(lengths)
+
+
+def test_seed_and_epoch_decide_the_order():
+    lengths = [i % 17 for i in range(200)]
+    first = epoch(LengthBuckets(lengths, 8, seed=1), 0)
+    assert epoch(LengthBuckets(lengths, 8, seed=1), 0) == first
+    assert epoch(LengthBuckets(lengths, 8, seed=2), 0) != first
+    assert epoch(LengthBuckets(lengths, 8, seed=1), 1) != first
+
+
+def test_batches_have_other_members_in_another_epoch():
+    sampler = LengthBuckets([1] * 200, 8, seed=0)
+    first, second = ({frozenset(batch) for batch in epoch(sampler, number)} for number in (0, 1))
+    assert len(first & second) < len(first) / 2
+
+
+def test_lengths_are_not_in_order_over_an_epoch():
+    lengths = list(range(160))
+    firsts = [lengths[batch[0]] for batch in LengthBuckets(lengths, 8, seed=0)]
+    assert firsts not in (sorted(firsts), sorted(firsts, reverse=True))
+
+
+def test_buckets_save_most_of_the_padding():
+    draw = torch.Generator().manual_seed(0)
+    lengths = torch.randint(5, 100, (2000,), generator=draw).tolist()
+
+    def padding(batches):
+        return sum(max(lengths[i] for i in b) - lengths[j] for b in batches for j in b)
+
+    unsorted = [range(i, i + 16) for i in range(0, 2000, 16)]
+    assert padding(LengthBuckets(lengths, 16, seed=0)) < padding(unsorted) / 5
+
+
+# Padding
+
+
+def test_collator_pads_on_the_side_of_the_tokenizer(tokenizer):
+    batch = collator(tokenizer)(encode(tokenizer, [Example("the film", 1), Example("good", 0)]))
+    short = [PAD, CLS, GOOD, SEP] if tokenizer.padding_side == "left" else [CLS, GOOD, SEP, PAD]
+    assert batch["input_ids"].tolist() == [[CLS, THE, FILM, SEP], short]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [int(i != PAD) for i in short]]
+    assert batch["labels"].tolist() == [1, 0]
+    assert {tensor.dtype for tensor in batch.values()} == {torch.long}
+
+
+def test_collator_pads_word_labels_with_their_tokens(tokenizer):
+    examples = [Example(("the", "players"), (4, 5)), Example(("good",), (6,))]
+    batch = collator(tokenizer)(encode(tokenizer, examples))
+    rest = [IGNORED] * 3
+    short = [IGNORED, 6, IGNORED]
+    assert batch["labels"].tolist() == [
+        [IGNORED, 4, 5, *rest],
+        rest + short if tokenizer.padding_side == "left" else short + rest,
+    ]
+    labelled = batch["input_ids"][batch["labels"] != IGNORED]
+    assert labelled.tolist() == [THE, PLAY, GOOD]
+
+
+def test_equal_lengths_are_not_padded(tokenizer):
+    batch = collator(tokenizer)(encode(tokenizer, [Example("good", 1), Example("film", 0)]))
+    assert batch["attention_mask"].all()

@@ -1,0 +1,364 @@
+"""Many runs: what a run holds, which runs are kept and found again, and what is said of them."""
+
+import json
+import statistics
+from dataclasses import replace
+
+import joblib
+import pytest
+import torch
+from tiny_task import KINDS, write_backbone, write_task
+
+from peftlab import FullFineTuning, HeadOnly, LoRA, checkpoints, compare, load_backbone, load_task
+from peftlab.compare import Trial
+from peftlab.training import History
+
+LORA = Trial(label="LoRA r=2", method=LoRA(rank=2), learning_rate=1e-2, epochs=2)
+HEAD = Trial(label="head only", method=HeadOnly(), learning_rate=1e-2, epochs=1)
+FULL = Trial(label="full fine-tuning", method=FullFineTuning(), learning_rate=1e-3, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    return write_backbone(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    return write_task(tmp_path_factory.mktemp("task") / "toy.tsv")
+
+
+@pytest.fixture(scope="module")
+def one(backbone, task):
+    """A trained attachment and its run."""
+    return compare.run_trial(LORA, backbone, task, seed=3, progress=False)
+
+
+@pytest.fixture
+def run_all(backbone, task, tmp_path):
+    """`run_trials` one after the other, in this process."""
+
+    def run(trials, seeds=(0, 1), **settings):
+        settings = {"folder": tmp_path / "runs", "progress": False} | settings
+        with joblib.parallel_config(backend="sequential"):
+            return compare.run_trials(trials, backbone=backbone, task=task, seeds=seeds, **settings)
+
+    return run
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The labels and seeds of the runs that really train."""
+    calls, run_trial = [], compare.run_trial
+
+    def counted(trial, backbone, task, seed, **settings):
+        calls.append((trial.label, seed))
+        return run_trial(trial, backbone, task, seed, **settings)
+
+    monkeypatch.setattr(compare, "run_trial", counted)
+    return calls
+
+
+def made(trial, seed=0, accuracy=0.5, backbone="b", task="t"):
+    """A run with nothing in it but what finding looks at."""
+    place = {"label": trial.label, "backbone": backbone, "task": task, "seed": seed}
+    return trial.settings() | place | {"test_accuracy": accuracy}
+
+
+def timeless(run):
+    """A run without its seconds, which no seed decides."""
+    history = {k: v for k, v in run["history"].items() if k != "seconds"}
+    return {k: v for k, v in run.items() if k != "seconds"} | {"history": history}
+
+
+# One run
+
+
+def test_a_run_holds_its_settings_its_counts_and_what_was_measured(one, backbone, task):
+    attachment, run = one
+    assert run["label"] == "LoRA r=2"
+    assert {key: run[key] for key in LORA.settings()} == LORA.settings()
+    assert (run["backbone"], run["task"], run["seed"]) == (backbone, task, 3)
+    assert run["counts"] == attachment.report().to_dict()
+    assert run["seconds"] == run["history"]["seconds"] > 0
+    assert len(run["history"]["losses"]) == 2 * 3  # two epochs of 48 sentences, 16 a step
+    assert json.loads(json.dumps(run)) == run
+
+
+def test_a_run_is_trained_with_the_settings_of_its_trial(one):
+    settings = one[1]["history"]["settings"]
+    for key in ("learning_rate", "epochs", "batch_size", "warmup"):
+        assert settings[key] == getattr(LORA, key)
+    assert settings["seed"] == 3
+    assert one[0].method == LORA.method
+
+
+def test_the_accuracies_of_a_run_are_those_of_its_model_on_each_split(one, backbone, task):
+    attachment, run = one
+    data, tokenizer = load_task(task), load_backbone(backbone)[1]
+    test, validation = (
+        compare.evaluate(attachment.model, tokenizer, split)
+        for split in (data.test, data.validation)
+    )
+    assert run["test_accuracy"] == test.accuracy
+    assert run["test_loss"] == pytest.approx(test.loss, rel=1e-5)
+    assert run["validation_accuracy"] == validation.accuracy
+    assert run["by_kind"] == test.by("kind")
+    assert run["by_kind"].keys() <= set(KINDS)
+
+
+def test_a_task_without_kinds_has_no_accuracy_by_kind(backbone, tmp_path):
+    task = write_task(tmp_path / "plain.tsv", rows=20, kinds=False)
+    run = compare.run_trial(HEAD, backbone, task, seed=0, progress=False)[1]
+    assert run["by_kind"] == {}
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(one, backbone, task):
+    again, other = (
+        compare.run_trial(LORA, backbone, task, seed, progress=False) for seed in (3, 4)
+    )
+    assert timeless(again[1]) == timeless(one[1])
+    for name, tensor in one[0].state_dict().items():
+        assert torch.equal(tensor, again[0].state_dict()[name])
+        assert not torch.equal(tensor, other[0].state_dict()[name])
+    assert other[1]["history"]["losses"] != one[1]["history"]["losses"]
+
+
+def test_the_control_without_pretraining_starts_from_random_weights(backbone, task):
+    random = replace(HEAD, label="random", pretrained=False)
+    attachments = [
+        compare.run_trial(trial, backbone, task, seed=0, progress=False)[0]
+        for trial in (HEAD, random)
+    ]
+    plain = load_backbone(backbone)[0].get_input_embeddings().weight
+    same = [torch.equal(a.model.get_input_embeddings().weight, plain) for a in attachments]
+    assert same == [True, False]
+
+
+# Many runs
+
+
+def test_runs_come_trial_by_trial_and_seed_by_seed(run_all):
+    runs = run_all([HEAD, FULL], seeds=[1, 0])
+    assert [(run["label"], run["seed"]) for run in runs] == [
+        ("head only", 1),
+        ("head only", 0),
+        ("full fine-tuning", 1),
+        ("full fine-tuning", 0),
+    ]
+
+
+def test_a_run_among_many_is_the_run_alone(run_all, one):
+    assert timeless(run_all([LORA, HEAD], seeds=[3])[0]) == timeless(one[1])
+
+
+def test_finished_runs_are_kept_and_not_run_again(run_all, trained):
+    runs = run_all([LORA])
+    assert trained == [("LoRA r=2", 0), ("LoRA r=2", 1)]
+    assert run_all([LORA]) == runs
+    assert len(trained) == 2
+    more = run_all([LORA, HEAD], seeds=(0, 1, 2))
+    assert trained[2:] == [("LoRA r=2", 2), *(("head only", seed) for seed in (0, 1, 2))]
+    assert more[:2] == runs
+
+
+def test_an_interrupted_call_goes_on_with_what_is_missing(
+    run_all, trained, backbone, task, tmp_path
+):
+    runs = run_all([LORA])
+    path = compare.run_folder(tmp_path / "runs", LORA, backbone, task, 1) / "run.json"
+    path.unlink()  # as after an interruption between checkpoint and run
+    trained.clear()
+    again = run_all([LORA])
+    assert trained == [("LoRA r=2", 1)]
+    assert again[0] == runs[0]
+    assert timeless(again[1]) == timeless(runs[1])
+
+
+def test_a_run_that_fails_leaves_the_finished_ones(run_all, trained, tmp_path):
+    broken = replace(HEAD, label="broken", batch_size=0)
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        run_all([HEAD, broken], seeds=[0])
+    assert len(list((tmp_path / "runs").glob("*/run.json"))) == 1
+    run_all([HEAD], seeds=[0])
+    assert trained == [("head only", 0), ("broken", 0)]
+
+
+def test_a_half_trained_run_does_not_pass_for_a_finished_one(run_all, monkeypatch, tmp_path):
+    with monkeypatch.context() as patched:
+        patched.setattr(compare, "train", lambda *a, **k: History({}, interrupted=True))
+        with pytest.raises(KeyboardInterrupt):
+            run_all([LORA], seeds=[0])
+    assert not list(tmp_path.glob("runs/*/*"))
+    assert run_all([LORA], seeds=[0])[0]["history"]["losses"]
+
+
+def test_a_kept_lora_comes_with_its_checkpoint(run_all, one, backbone, task, tmp_path):
+    run_all([LORA, HEAD, FULL], seeds=[3])
+    folders = {
+        trial.label: compare.run_folder(tmp_path / "runs", trial, backbone, task, 3)
+        for trial in (LORA, HEAD, FULL)
+    }
+    state = checkpoints.read(folders["LoRA r=2"])[1]
+    for name, tensor in one[0].state_dict().items():
+        assert torch.equal(state[name], tensor)
+    for label in ("head only", "full fine-tuning"):
+        assert [path.name for path in folders[label].iterdir()] == ["run.json"]
+
+
+def test_two_labels_of_one_setting_share_a_run_and_keep_their_labels(run_all, trained):
+    runs = run_all([HEAD, replace(HEAD, label="the same")], seeds=[0])
+    assert len(trained) == 1
+    assert [run["label"] for run in runs] == ["head only", "the same"]
+    assert runs[1] | {"label": "head only"} == runs[0]
+    assert run_all([replace(HEAD, label="later")], seeds=[0])[0]["label"] == "later"
+    assert len(trained) == 1
+
+
+@pytest.mark.parametrize(
+    "trials, seeds, message",
+    [
+        ([], [0], "nothing to run: give at least one trial and one seed"),
+        ([LORA], [], "nothing to run"),
+        ([LORA, HEAD, replace(HEAD, label=LORA.label)], [0], "two trials are called 'LoRA r=2'"),
+    ],
+)
+def test_nothing_to_run_and_equal_labels_are_refused(run_all, tmp_path, trials, seeds, message):
+    with pytest.raises(ValueError, match=message):
+        run_all(trials, seeds)
+    assert not list(tmp_path.iterdir())
+
+
+CHANGES = [
+    {"method": LoRA(rank=4)},
+    {"method": LoRA(rank=2, targets=("query",))},
+    {"method": HeadOnly()},
+    {"learning_rate": 2e-2},
+    {"epochs": 3},
+    {"batch_size": 8},
+    {"pretrained": False},
+    {"warmup": 0.1},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_another_setting_is_kept_elsewhere(change):
+    place = ("runs", LORA, "b", "t", 0)
+    folder = compare.run_folder(*place)
+    assert compare.run_folder("runs", replace(LORA, **change), "b", "t", 0) != folder
+    for i, other in ((2, "b2"), (3, "t2"), (4, 1)):
+        assert compare.run_folder(*place[:i], other, *place[i + 1 :]) != folder
+    assert compare.run_folder("runs", replace(LORA, label="renamed"), "b", "t", 0) == folder
+
+
+# Finding runs
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_runs_are_found_by_every_setting(change):
+    other = replace(LORA, **change)
+    runs = [made(LORA), made(other), made(LORA, seed=1)]
+    assert compare.find_runs(runs, LORA, "b", "t") == [runs[0], runs[2]]
+    assert compare.find_runs(runs, other, "b", "t") == [runs[1]]
+
+
+def test_runs_are_found_by_backbone_and_task_whatever_their_label():
+    runs = [made(LORA, backbone="b2"), made(LORA, task="t2"), made(replace(LORA, label="x"))]
+    assert compare.find_runs(runs, LORA, "b", "t") == runs[2:]
+    assert compare.find_runs([], LORA, "b", "t") == []
+
+
+def test_accuracies_are_those_of_the_runs_found_one_a_seed():
+    runs = [made(LORA, 0, 0.5), made(HEAD, 0, 0.1), made(LORA, 1, 0.75)]
+    assert compare.accuracies(iter(runs), LORA, backbone="b", task="t") == [0.5, 0.75]
+    assert compare.accuracies(runs, LORA, backbone="b", task="t2") == []
+
+
+# Stored records
+
+
+@pytest.fixture
+def records(tmp_path, monkeypatch):
+    """The folder of stored records, empty."""
+    monkeypatch.setattr(compare.paths, "DATASETS", tmp_path)
+    (tmp_path / "records").mkdir()
+    return tmp_path / "records"
+
+
+def test_a_stored_record_says_how_it_was_made_and_comes_back(records, one):
+    path = compare.store("sweep", [one[1]], "make it", records, overlaps={"a": [[0.5]]})
+    assert path == records / "sweep.json"
+    found = compare.stored("sweep")
+    assert (found["name"], found["command"]) == ("sweep", "make it")
+    assert {"torch", "transformers", "peftlab", "python"} <= found["versions"].keys()
+    assert found["overlaps"] == {"a": [[0.5]]}
+    (run,) = found["runs"]
+    assert run.keys() == one[1].keys()
+    assert run["test_accuracy"] == pytest.approx(one[1]["test_accuracy"], rel=1e-4)
+    assert run["history"]["losses"] == pytest.approx(one[1]["history"]["losses"], rel=1e-4)
+    assert [p.name for p in records.iterdir()] == ["sweep.json"]
+
+
+def test_stored_numbers_have_five_significant_digits_and_counts_stay_whole(records):
+    values = {"loss": 0.123456789, "small": 1.23456789e-7, "count": 123456789, "on": True}
+    compare.store("digits", [values], "", records, maps=[[2 / 3]], none=None)
+    found = compare.stored("digits")
+    assert found["runs"] == [{"loss": 0.12346, "small": 1.2346e-7, "count": 123456789, "on": True}]
+    assert (found["maps"], found["none"]) == ([[0.66667]], None)
+
+
+def test_runs_are_found_in_a_record_although_it_is_rounded(records):
+    trial = replace(LORA, learning_rate=10**-2.5, warmup=1 / 3)
+    compare.store("rounded", [made(trial)], "", records)
+    runs = compare.stored("rounded")["runs"]
+    assert compare.find_runs(runs, trial, "b", "t") == runs
+    assert compare.find_runs(runs, replace(trial, learning_rate=3.163e-3), "b", "t") == []
+
+
+def test_an_unknown_record_is_refused_with_the_known_ones(records):
+    with pytest.raises(ValueError, match="no stored record 'sweep'; there are: none"):
+        compare.stored("sweep")
+    for name in ("b", "a"):
+        compare.store(name, [], "", records)
+    with pytest.raises(ValueError, match="no stored record 'sweep'; there are: a, b"):
+        compare.stored("sweep")
+
+
+# What is said of runs
+
+
+@pytest.mark.parametrize(
+    "live, stored, tolerance, agrees",
+    [
+        (0.80, [0.78, 0.82], 0.0, "yes"),
+        (0.82, [0.78, 0.82], 0.0, "yes"),
+        (0.83, [0.78, 0.82], 0.0, "no"),
+        (0.83, [0.78, 0.82], 0.01, "yes"),  # as far out as is allowed
+        (0.77, [0.78, 0.82], 0.01, "yes"),
+        (0.76, [0.78, 0.82], 0.01, "no"),
+        (0.04, [0.07], 0.03, "yes"),  # 0.07 - 0.03 is a little more than 0.04
+        (0.5, [0.8], 0.03, "no"),
+    ],
+)
+def test_a_live_run_agrees_within_the_stored_range_and_the_tolerance(
+    live, stored, tolerance, agrees
+):
+    (row,) = compare.agreement({"x": made(LORA, accuracy=live)}, {"x": stored}, tolerance)
+    assert row["run"] == "LoRA r=2"
+    assert row["live"] == f"{100 * live:.1f} %"
+    assert row["stored"] == f"{100 * min(stored):.1f} to {100 * max(stored):.1f} %"
+    assert row["agrees"] == agrees
+
+
+def test_a_live_run_without_stored_ones_neither_agrees_nor_differs():
+    live = {"x": made(LORA, accuracy=0.5), "y": made(HEAD, accuracy=0.25)}
+    rows = compare.agreement(live, {"x": [], "y": [0.25]}, 0.03)
+    assert rows[0]["stored"] == "no stored run of this setting"
+    assert [row["agrees"] for row in rows] == ["–", "yes"]
+    assert rows[0].keys() == rows[1].keys()
+
+
+def test_mean_and_spread_are_those_of_a_sample():
+    values = [0.5, 0.75, 0.25, 0.5]
+    assert compare.mean_and_spread(values) == (0.5, statistics.stdev(values))
+    assert compare.mean_and_spread([0.75]) == (0.75, 0.0)

@@ -1,0 +1,131 @@
+"""The sweep of lab 01, small: what it runs, computes from the checkpoints, and writes."""
+
+import json
+
+import pytest
+import torch
+from tiny_task import write_backbone, write_task
+
+from peftlab import HeadOnly, LoRA, compare, load_backbone, load_task, studies
+from peftlab.analysis import amplification, mean_overlap, stored_updates, weights
+from peftlab.compare import Trial
+
+SEEDS = (0, 1)
+SMALL, LARGE = (
+    Trial(label=f"LoRA r={r}", method=LoRA(rank=r), learning_rate=1e-2, epochs=1) for r in (1, 4)
+)
+HEAD = Trial(label="head only", method=HeadOnly(), learning_rate=1e-2, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """A sweep that runs side by side: its result, its arguments and its working directory."""
+    place = tmp_path_factory.mktemp("sweep")
+    where = (write_backbone(place / "bert"), write_task(place / "toy.tsv"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(place)
+        study = studies.lora_sweep([SMALL, HEAD, LARGE], SMALL, LARGE, *where, SEEDS)
+    return study, where, place
+
+
+def updates(sweep, trial, seed):
+    _, where, place = sweep
+    return stored_updates(compare.run_folder(place / "01_lora_runs", trial, *where, seed))
+
+
+def test_sweep_runs_every_trial_with_every_seed(sweep):
+    runs = sweep[0]["runs"]
+    assert [(run["label"], run["seed"]) for run in runs] == [
+        (trial.label, seed) for trial in (SMALL, HEAD, LARGE) for seed in SEEDS
+    ]
+    assert all(run["history"]["losses"] for run in runs)
+
+
+def test_runs_side_by_side_are_the_runs_alone(sweep):
+    study, where, _ = sweep
+    alone = compare.run_trial(LARGE, *where, seed=1, progress=False)[1]
+    found = compare.find_runs(study["runs"], LARGE, *where)[1]
+    assert found["seed"] == 1
+    assert found["history"]["losses"] == pytest.approx(alone["history"]["losses"], rel=1e-6)
+    assert found["test_accuracy"] == alone["test_accuracy"]
+
+
+def test_overlaps_are_maps_of_ranks_seeds_and_chance(sweep):
+    overlaps = sweep[0]["overlaps"]
+    assert list(overlaps) == ["r=1 and r=4", "r=4, two seeds", "random directions"]
+    for found in overlaps.values():
+        values = torch.tensor(found)
+        assert values.shape == (8, 16)
+        assert values.min() >= 0 and values.max() <= 1 + 1e-5
+
+
+def test_overlaps_are_those_of_the_checkpoints(sweep):
+    overlaps = sweep[0]["overlaps"]
+    across = [
+        mean_overlap(updates(sweep, SMALL, seed), updates(sweep, LARGE, seed), 8, 16)
+        for seed in SEEDS
+    ]
+    wanted = torch.tensor(across).mean(0)
+    torch.testing.assert_close(torch.tensor(overlaps["r=1 and r=4"]), wanted)
+    between = mean_overlap(*(updates(sweep, LARGE, seed) for seed in SEEDS), 8, 16)
+    torch.testing.assert_close(torch.tensor(overlaps["r=4, two seeds"]), torch.tensor(between))
+
+
+def test_overlap_of_random_directions_grows_as_chance_does(sweep):
+    found = sweep[0]["overlaps"]["random directions"]
+    assert found[7][15] == pytest.approx(16 / 32, abs=0.1)  # max(i, j) / d
+    assert found[0][0] < 0.3
+
+
+def test_amplification_is_that_of_the_small_rank_one_record_a_seed(sweep):
+    study, where, _ = sweep
+    rows = study["amplification"]
+    assert [(row["seed"], row["rank"]) for row in rows] == [(0, 1), (1, 1)]
+    frozen = weights(load_backbone(where[0], load_task(where[1]))[0])
+    each = [
+        amplification(frozen[name], delta, 1) for name, delta in updates(sweep, SMALL, 1).items()
+    ]
+    for key in each[0]:
+        assert rows[1][key] == pytest.approx(sum(row[key] for row in each) / len(each), rel=1e-5)
+
+
+def test_sweep_writes_its_record_to_the_working_directory(sweep):
+    study, _, place = sweep
+    record = json.loads((place / "01_lora_sweep.json").read_text())
+    assert record["name"] == "01_lora_sweep"
+    assert record["command"] == "peftlab run 01_lora -p rerun_sweep true"
+    assert "torch" in record["versions"]
+    for key in ("runs", "overlaps", "amplification"):
+        assert len(record[key]) == len(study[key])
+    for label, found in study["overlaps"].items():
+        torch.testing.assert_close(
+            torch.tensor(record["overlaps"][label]), torch.tensor(found), rtol=1e-4, atol=1e-9
+        )
+
+
+def test_sweep_goes_on_from_its_finished_runs(sweep, monkeypatch):
+    study, where, place = sweep
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(compare, "run_trial", None)
+    again = studies.lora_sweep([SMALL, HEAD, LARGE], SMALL, LARGE, *where, SEEDS)
+    assert again == study
+
+
+@pytest.mark.parametrize(
+    "trials, small, large, seeds, message",
+    [
+        ([SMALL, LARGE], SMALL, LARGE, (0,), r"seeds must be at least two.*got \(0,\)"),
+        ([SMALL, LARGE], SMALL, LARGE, (1, 1), "seeds must be at least two"),
+        ([LARGE], SMALL, LARGE, SEEDS, "small and large must be two of the trials"),
+        ([SMALL], SMALL, LARGE, SEEDS, "small and large must be two of the trials"),
+        ([SMALL, LARGE], LARGE, SMALL, SEEDS, "small with the smaller rank"),
+        ([SMALL, LARGE], SMALL, SMALL, SEEDS, "small with the smaller rank"),
+    ],
+)
+def test_a_sweep_that_cannot_be_compared_is_refused_before_it_runs(
+    trials, small, large, seeds, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        studies.lora_sweep(trials, small, large, "bert", "toy.tsv", seeds)
+    assert not list(tmp_path.iterdir())

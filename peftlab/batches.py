@@ -19,7 +19,7 @@ IGNORED = -100  # a label that the loss leaves out: transformers' and torch's co
 def encode(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], max_length: int = 128
 ) -> list[dict[str, Any]]:
-    """Token ids, masks and labels of each example, not yet padded; a word's label is on its first token.
+    """Token ids, masks and labels, not yet padded; a word's label is on its first token.
 
     Raises:
         ValueError: the tokenizer makes nothing of a word, so that its label has no place to be.
@@ -58,8 +58,8 @@ def encode(
 class LengthBuckets(torch.utils.data.Sampler):
     """Batches of similar lengths, in an order that seed and epoch decide.
 
-    Shuffled examples are sorted by length within pools of 20 batches, cut into batches, and the batches are shuffled:
-    little padding, and still another batch composition in each epoch.
+    Shuffled examples are sorted by length within pools of 20 batches, cut into batches, and the
+    batches are shuffled: little padding, and still another batch composition in each epoch.
 
     Args:
         lengths: tokens of each example.
@@ -93,7 +93,7 @@ class LengthBuckets(torch.utils.data.Sampler):
 def collator(
     tokenizer: PreTrainedTokenizerBase,
 ) -> Callable[[list[dict[str, Any]]], dict[str, Tensor]]:
-    """A function that pads encoded examples to one length, on the tokenizer's padding side, labels included."""
+    """A function that pads encoded examples to one length, labels included, on either side."""
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
         inputs = [{k: v for k, v in row.items() if k != "labels"} for row in rows]

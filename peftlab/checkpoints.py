@@ -1,4 +1,4 @@
-"""Saving and loading what a method added: one safetensors file and one JSON file, nothing of the backbone.
+"""Saving and loading what a method added: a safetensors and a JSON file, nothing of the backbone.
 
 method.safetensors    the trained tensors, by their name in the model
 method.json           method, hyperparameters, labels, and the backbone's name and hash
@@ -62,14 +62,15 @@ def load(folder: str | Path, model: PreTrainedModel) -> Attachment:
         model: the same backbone, with the same head, and nothing attached.
 
     Raises:
-        ValueError: a file is missing or damaged, the method is unknown, or it was trained on another backbone or
-            head. The model is left as it was.
+        ValueError: a file is missing or damaged, the method is unknown, or it was trained on
+            another backbone or head. The model is left as it was.
     """
     folder = Path(folder)
     description, state = read(folder)
     if description["head"] != anatomy.head_of(model):
         raise ValueError(
-            f"{folder} was trained with the head {description['head']}, this model has {anatomy.head_of(model)}"
+            f"{folder} was trained with the head {description['head']}, "
+            f"this model has {anatomy.head_of(model)}"
         )
     method = _method(folder, description)
     attachment = method.attach(model)
@@ -77,8 +78,9 @@ def load(folder: str | Path, model: PreTrainedModel) -> Attachment:
         wanted, found = description["backbone"]["sha256"], backbone_hash(attachment)
         if wanted != found:
             raise ValueError(
-                f"{folder} belongs to another backbone: it was trained on {description['backbone']['name']!r} "
-                f"({wanted[:12]}...), this model is {_name(model)!r} ({found[:12]}...); load that backbone instead"
+                f"{folder} belongs to another backbone: it was trained on "
+                f"{description['backbone']['name']!r} ({wanted[:12]}...), this model is "
+                f"{_name(model)!r} ({found[:12]}...); load that backbone instead"
             )
         attachment.load_state_dict(state)
     except BaseException:
@@ -104,7 +106,7 @@ def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def backbone_hash(attachment: Attachment) -> str:
-    """SHA-256 over the names, shapes and values of the backbone as it was before attaching, without a fresh head."""
+    """SHA-256 over the backbone as it was before attaching, without a fresh head."""
     digest = hashlib.sha256()
     with attachment.disabled() as model:
         heads = tuple(f"{name}." for name in anatomy.head_modules(model))
@@ -133,7 +135,8 @@ def _read_description(folder: Path) -> dict[str, Any]:
         )
     except OSError as error:
         raise ValueError(
-            f"{folder} holds no saved method: {DESCRIPTION} is missing; give a folder that save() wrote"
+            f"{folder} holds no saved method: {DESCRIPTION} is missing; "
+            "give a folder that save() wrote"
         ) from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged ({error!r}); copy it again") from error

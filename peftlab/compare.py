@@ -185,9 +185,8 @@ def _run_and_keep(trial: Trial, backbone: str, task: str, seed: int, folder: Pat
     attachment, run = run_trial(trial, backbone, task, seed, progress=False)
     if run["history"]["interrupted"]:  # half a run must not pass for a whole one
         raise KeyboardInterrupt
-    if (
-        trial.method.name == "full"
-    ):  # its checkpoint would be a whole model; figures need the spectra alone
+    if trial.method.name == "full":
+        # its checkpoint would be a whole model; figures need the spectra alone
         moved = analysis.updates(attachment)
         run["spectra"] = {name: analysis.spectrum(delta) for name, delta in moved.items()}
     elif trial.method.name != "head":

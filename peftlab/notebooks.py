@@ -166,8 +166,17 @@ def parse_values(
             if name not in parameters:
                 has = "".join(f"\n  {p}" for p in parameters.values()) or " none"
                 raise ValueError(f"{lab.stem} has no parameter {name!r}; its parameters are:{has}")
-        values[lab] = {name: parameters[name].parse(text) for name, text in given.items()}
+        values[lab] = {
+            name: parameters[name].parse(_absolute(text)) for name, text in given.items()
+        }
     return values
+
+
+def _absolute(text: str) -> str:
+    """The caller's path as an absolute one, since labs run in another folder; else `text`."""
+    path = Path(text)
+    looks_like_one = path.suffix or len(path.parts) > 1
+    return str(path.resolve()) if looks_like_one and path.exists() else text
 
 
 @dataclass(frozen=True)

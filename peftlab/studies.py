@@ -55,12 +55,15 @@ def lora_sweep(
         random directions; "amplification", one record a seed at the small rank.
 
     Raises:
-        ValueError: fewer than two seeds, or `small` and `large` are not two of the trials.
+        ValueError: fewer than two seeds, `small`, `large` or a full fine-tuning is not among the
+            trials, or the controls lack a seed.
     """
     if len(set(seeds)) < 2:
         raise ValueError(f"seeds must be at least two, to compare one with another; got {seeds!r}")
     if small not in trials or large not in trials or small.method.rank >= large.method.rank:
         raise ValueError("small and large must be two of the trials, small with the smaller rank")
+    if not any(trial.method.name == "full" and trial.pretrained for trial in trials):
+        raise ValueError("one of the trials must be full fine-tuning, to compare its update with")
     if controls and not set(seeds) <= set(control_seeds):
         raise ValueError(f"control_seeds must hold the seeds {seeds!r}, got {control_seeds!r}")
     where = {"backbone": backbone, "task": task, "folder": folder}

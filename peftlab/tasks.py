@@ -1,8 +1,8 @@
 """Tasks: labelled sentences with their splits, bundled, from the hub, or from your own files.
 
 task = load_task("reviews")
-task = load_task("path/to/file.tsv")        # columns text and label; or text, text_pair and label; or tokens and tags
-task = load_task("hub:glue/sst2")           # with the extra `hub`
+task = load_task("path/to/file.tsv")        # columns text and label; or text, text_pair and label;
+or tokens and tags task = load_task("hub:glue/sst2")           # with the extra `hub`
 """
 
 from __future__ import annotations
@@ -81,15 +81,15 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
     """Load a bundled task, your own file or folder, or a set from the hub.
 
     Args:
-        name: "reviews"; a TSV, CSV or JSONL file, which is split 80/10/10; a folder with train, validation and test
-            files; or "hub:ID" or "hub:ID/CONFIG" with the extra `hub`.
-        columns: which columns to read, when they are not called text, text_pair, label, tokens or tags, for example
-            {"text": "comment", "label": "stars"}.
+        name: "reviews"; a TSV, CSV or JSONL file, which is split 80/10/10; a folder with train,
+            validation and test files; or "hub:ID" or "hub:ID/CONFIG" with the extra `hub`.
+        columns: which columns to read, when they are not called text, text_pair, label, tokens or
+            tags, for example {"text": "comment", "label": "stars"}.
         seed: of the 80/10/10 split of a single file.
 
     Raises:
-        ValueError: nothing of that name, a missing column, an empty file or field, a label that training lacks,
-            or a bundled file that was altered.
+        ValueError: nothing of that name, a missing column, an empty file or field, a label that
+            training lacks, or a bundled file that was altered.
         ModuleNotFoundError: a "hub:" name without the extra `hub`.
     """
     name = str(name)
@@ -119,7 +119,8 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
         rows = _split(rows, found.get("tokens") or found["text"], seed)
     else:
         raise ValueError(
-            f"no task {name!r}: bundled are {', '.join(BUNDLED)}; or give a file, a folder, or hub:ID"
+            f"no task {name!r}: bundled are {', '.join(BUNDLED)}; "
+            "or give a file, a folder, or hub:ID"
         )
     return _task(path.name, rows, columns)
 
@@ -140,7 +141,8 @@ def _from_hub(name: str, columns: Mapping[str, str] | None) -> Task:
         metadata.version("datasets")  # importing could find a folder that is called datasets
     except metadata.PackageNotFoundError:
         raise ModuleNotFoundError(
-            f"{name!r} needs the package datasets: pip install 'peftlab[hub]'; or export the set to a TSV file"
+            f"{name!r} needs the package datasets: pip install 'peftlab[hub]'; "
+            "or export the set to a TSV file"
         ) from None
     import datasets
 
@@ -149,8 +151,9 @@ def _from_hub(name: str, columns: Mapping[str, str] | None) -> Task:
         loaded = _load_hub(datasets, dataset_id, config)
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"cannot load {name!r} from the hub ({type(error).__name__}: {error}); without a network, download it "
-            f"beforehand with load_dataset({dataset_id!r}), or give a TSV file; bundled are {', '.join(BUNDLED)}"
+            f"cannot load {name!r} from the hub ({type(error).__name__}: {error}); without a "
+            f"network, download it beforehand with load_dataset({dataset_id!r}), or give a TSV "
+            f"file; bundled are {', '.join(BUNDLED)}"
         ) from error
     rows = {split: [dict(row) for row in loaded[split]] for split in SPLITS if split in loaded}
     if "train" not in rows:
@@ -240,7 +243,8 @@ def _task(
     for split, examples in parsed.items():
         if unseen := sorted({label for e in examples for label in _labels(e[1])} - seen.keys()):
             raise ValueError(
-                f"{name}: the {split} split has the label {unseen[0]!r}, which training never shows; "
+                f"{name}: the {split} split has the label {unseen[0]!r}, "
+                "which training never shows; "
                 f"training has {', '.join(seen)}"
             )
         splits[split] = tuple(

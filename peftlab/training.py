@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -28,7 +29,9 @@ from peftlab.tasks import Example, Task
 
 
 class NonFiniteLossError(ArithmeticError):
-    """Training stopped because the loss or its gradient was no longer a number; `history` holds the steps before."""
+    """Training stopped because the loss or its gradient was no longer a number; `history` holds the
+    steps before.
+    """
 
     def __init__(self, message: str, history: History):
         super().__init__(message)
@@ -56,6 +59,7 @@ class History:
     interrupted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
+        """The history as plain values."""
         return dataclasses.asdict(self)
 
 
@@ -75,7 +79,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Share of labels predicted correctly, from 0 to 1; for tagging, over words."""
+        """Share of correct labels, from 0 to 1; for tagging, of words, cut-off ones being wrong."""
         return _accuracy(self.examples, self.predictions)
 
     def by(self, tag: str) -> dict[str, dict[str, float]]:
@@ -115,14 +119,16 @@ def train(
 ) -> History:
     """Train with AdamW, linear warmup and linear decay, on batches of similar lengths.
 
-    Runs where accelerate puts it: on the CPU, on a GPU, or on several under `accelerate launch`. Seeds torch's global
-    generator. Ctrl-C ends it and returns the history so far; the model keeps what it learned.
+    Runs where accelerate puts it: on the CPU, on a GPU, or on several under `accelerate launch`.
+    Seeds torch's global generator. Ctrl-C ends it and returns the history so far; the model keeps
+    what it learned.
 
     Args:
         attachment: from `method.attach(model)`.
         tokenizer: of the same backbone.
         task: trains on `task.train`; `task.validation` is looked at after each epoch if `validate`.
-        learning_rate: the highest one, above 0; the papers' values grow 10 to 100 times on small models.
+        learning_rate: the highest one, above 0; the papers' values grow 10 to 100 times on small
+            models.
         epochs: passes over the training split, at least 1.
         batch_size: examples a step, at least 1.
         warmup: share of the steps over which the learning rate rises, from 0 to 1.
@@ -134,7 +140,8 @@ def train(
         progress: show a bar with the loss and the time left.
 
     Raises:
-        NonFiniteLossError: the loss or a gradient is NaN or infinite; names the step and the likely cause.
+        NonFiniteLossError: the loss or a gradient is NaN or infinite; names the step and the likely
+            cause.
         TypeError, ValueError: an argument is out of range, a split empty, or the attachment merged.
     """
     settings = {
@@ -293,9 +300,10 @@ def _diagnosis(
     elif attachment.model.dtype == torch.float16:
         cause = "float16 overflows beyond 65504: load the model in float32 or bfloat16"
     elif step == 1:
-        cause = "the first batch already gives it: look for labels that are all ignored or for empty inputs"
+        cause = "the first batch gives it: look for labels that are all ignored or empty inputs"
     else:
-        cause = f"the learning rate {rate:.2g} is probably too large: try {history.settings['learning_rate'] / 10:.2g}"
+        lower = history.settings["learning_rate"] / 10
+        cause = f"the learning rate {rate:.2g} is probably too large: try {lower:.2g}"
     last = f"; the loss before was {history.losses[-1]:.3f}" if history.losses else ""
     return f"training stopped at step {step} with {what}{last}; {cause}"
 
@@ -305,7 +313,9 @@ def _accuracy(examples: Sequence[Example], predictions: Sequence[Any]) -> float:
         pair
         for example, answer in zip(examples, predictions, strict=True)
         for pair in (
-            zip(example.label, answer) if isinstance(answer, tuple) else [(example.label, answer)]
+            zip_longest(example.label, answer)
+            if isinstance(answer, tuple)
+            else [(example.label, answer)]
         )
     ]
     return sum(wanted == given for wanted, given in pairs) / max(1, len(pairs))

@@ -357,7 +357,7 @@ def test_hub_id_without_a_network_fails_at_once(online):
     started = time.perf_counter()
     with pytest.raises(ValueError, match=UNREACHABLE):
         load_backbone("me/tiny")
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 15
 
 
 def test_hub_that_never_answers_is_given_up(online, silent_server):
@@ -394,7 +394,7 @@ def test_downloaded_hub_id_loads_at_once_without_a_network(
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
     started = time.perf_counter()
     model, _ = load_backbone("me/tiny")
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 15
     assert same(model, load_backbone(bert)[0])
     assert model.config.name_or_path == "me/tiny"
 
@@ -405,7 +405,7 @@ def test_half_downloaded_hub_id_fails_at_once(cache, online):
     started = time.perf_counter()
     with pytest.raises(ValueError, match="cannot load 'me/tiny'"):
         load_backbone("me/tiny")
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 15
 
 
 def test_available_names_what_loads_without_a_network():

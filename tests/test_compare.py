@@ -9,7 +9,16 @@ import pytest
 import torch
 from tiny_task import KINDS, write_backbone, write_task
 
-from peftlab import FullFineTuning, HeadOnly, LoRA, checkpoints, compare, load_backbone, load_task
+from peftlab import (
+    FullFineTuning,
+    HeadOnly,
+    LoRA,
+    analysis,
+    checkpoints,
+    compare,
+    load_backbone,
+    load_task,
+)
 from peftlab.compare import Trial
 from peftlab.training import History
 
@@ -204,6 +213,14 @@ def test_a_kept_lora_comes_with_its_checkpoint(run_all, one, backbone, task, tmp
         assert torch.equal(state[name], tensor)
     for label in ("head only", "full fine-tuning"):
         assert [path.name for path in folders[label].iterdir()] == ["run.json"]
+
+
+def test_a_kept_full_fine_tuning_comes_with_the_spectra_of_its_update(run_all, backbone, task):
+    (run,) = run_all([FULL], seeds=[0])
+    attachment, alone = compare.run_trial(FULL, backbone, task, seed=0, progress=False)
+    spectra = {n: analysis.spectrum(delta) for n, delta in analysis.updates(attachment).items()}
+    assert run.pop("spectra") == spectra
+    assert timeless(run) == timeless(alone)
 
 
 def test_two_labels_of_one_setting_share_a_run_and_keep_their_labels(run_all, trained):

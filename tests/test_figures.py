@@ -245,9 +245,9 @@ def test_overlap_maps_are_side_by_side_on_one_scale(drawn, count):
 
 def test_memory_bars_stack_what_is_in_memory_and_show_the_disk_apart(drawn):
     (axes,) = drawn("memory_bars", PARTS)
-    bars = [(bar.get_x(), bar.get_width()) for bar in axes.patches]
-    full = [(0, 86.6), (86.6, 85.5), (pytest.approx(172.1), 171.1), (0, 86.4)]
-    assert bars == [*full, (0, 86.6), (86.6, 0.281), (0, 1.25)]
+    bars = [number for bar in axes.patches for number in (bar.get_x(), bar.get_width())]
+    full = [0, 86.6, 86.6, 85.5, 172.1, 171.1, 0, 86.4]  # start and length of each
+    assert bars == pytest.approx([*full, 0, 86.6, 86.6, 0.281, 0, 1.25])
     assert "343.2 MiB" in [text.get_text() for text in axes.texts]
 
 

@@ -6,7 +6,16 @@ import pytest
 import torch
 from tiny_task import write_backbone, write_task
 
-from peftlab import HeadOnly, LoRA, compare, load_backbone, load_task, studies
+from peftlab import (
+    FullFineTuning,
+    HeadOnly,
+    LoRA,
+    analysis,
+    compare,
+    load_backbone,
+    load_task,
+    studies,
+)
 from peftlab.analysis import amplification, mean_overlap, stored_updates, weights
 from peftlab.compare import Trial
 
@@ -15,6 +24,9 @@ SMALL, LARGE = (
     Trial(label=f"LoRA r={r}", method=LoRA(rank=r), learning_rate=1e-2, epochs=1) for r in (1, 4)
 )
 HEAD = Trial(label="head only", method=HeadOnly(), learning_rate=1e-2, epochs=1)
+FULL = Trial(label="full fine-tuning", method=FullFineTuning(), learning_rate=1e-3, epochs=1)
+TRIALS = [SMALL, HEAD, FULL, LARGE]
+CONTROLS = {"controls": [HEAD], "control_seeds": (0, 1, 2)}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +36,7 @@ def sweep(tmp_path_factory):
     where = (write_backbone(place / "bert"), write_task(place / "toy.tsv"))
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(place)
-        study = studies.lora_sweep([SMALL, HEAD, LARGE], SMALL, LARGE, *where, SEEDS)
+        study = studies.lora_sweep(TRIALS, SMALL, LARGE, *where, SEEDS, **CONTROLS)
     return study, where, place
 
 
@@ -33,12 +45,39 @@ def updates(sweep, trial, seed):
     return stored_updates(compare.run_folder(place / "01_lora_runs", trial, *where, seed))
 
 
-def test_sweep_runs_every_trial_with_every_seed(sweep):
+def test_sweep_runs_every_trial_with_every_seed_and_controls_with_more(sweep):
     runs = sweep[0]["runs"]
     assert [(run["label"], run["seed"]) for run in runs] == [
-        (trial.label, seed) for trial in (SMALL, HEAD, LARGE) for seed in SEEDS
+        *((HEAD.label, seed) for seed in (0, 1, 2)),
+        *((trial.label, seed) for trial in (SMALL, FULL, LARGE) for seed in SEEDS),
     ]
     assert all(run["history"]["losses"] for run in runs)
+
+
+def test_sweep_without_controls_runs_all_trials_with_its_seeds(sweep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def asks(trials, *, seeds, **where):
+        asked.append((trials, seeds))
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(compare, "run_trials", asks)
+    with pytest.raises(RuntimeError, match="enough"):
+        studies.lora_sweep(TRIALS, SMALL, LARGE, *sweep[1], SEEDS)
+    assert asked == [(TRIALS, SEEDS)]
+
+
+def test_full_spectra_are_those_of_the_first_full_fine_tuning(sweep):
+    study, where, _ = sweep
+    found = study["full_spectra"]
+    assert found["seed"] == SEEDS[0]
+    attachment, _ = compare.run_trial(FULL, *where, seed=SEEDS[0], progress=False)
+    wanted = {name: analysis.spectrum(d) for name, d in analysis.updates(attachment).items()}
+    assert found["spectra"].keys() == wanted.keys()
+    for name, values in wanted.items():
+        assert found["spectra"][name] == pytest.approx(values, rel=1e-3, abs=1e-6)
+    assert not any("spectra" in run for run in study["runs"])
 
 
 def test_runs_side_by_side_are_the_runs_alone(sweep):
@@ -95,7 +134,7 @@ def test_sweep_writes_its_record_to_the_working_directory(sweep):
     assert record["name"] == "01_lora_sweep"
     assert record["command"] == "peftlab run 01_lora -p rerun_sweep true"
     assert "torch" in record["versions"]
-    for key in ("runs", "overlaps", "amplification"):
+    for key in ("runs", "full_spectra", "overlaps", "amplification"):
         assert len(record[key]) == len(study[key])
     for label, found in study["overlaps"].items():
         torch.testing.assert_close(
@@ -107,25 +146,32 @@ def test_sweep_goes_on_from_its_finished_runs(sweep, monkeypatch):
     study, where, place = sweep
     monkeypatch.chdir(place)
     monkeypatch.setattr(compare, "run_trial", None)
-    again = studies.lora_sweep([SMALL, HEAD, LARGE], SMALL, LARGE, *where, SEEDS)
+    again = studies.lora_sweep(TRIALS, SMALL, LARGE, *where, SEEDS, **CONTROLS)
     assert again == study
 
 
 @pytest.mark.parametrize(
-    "trials, small, large, seeds, message",
+    "change, message",
     [
-        ([SMALL, LARGE], SMALL, LARGE, (0,), r"seeds must be at least two.*got \(0,\)"),
-        ([SMALL, LARGE], SMALL, LARGE, (1, 1), "seeds must be at least two"),
-        ([LARGE], SMALL, LARGE, SEEDS, "small and large must be two of the trials"),
-        ([SMALL], SMALL, LARGE, SEEDS, "small and large must be two of the trials"),
-        ([SMALL, LARGE], LARGE, SMALL, SEEDS, "small with the smaller rank"),
-        ([SMALL, LARGE], SMALL, SMALL, SEEDS, "small with the smaller rank"),
+        ({"seeds": (0,)}, r"seeds must be at least two.*got \(0,\)"),
+        ({"seeds": (1, 1)}, "seeds must be at least two"),
+        ({"trials": [LARGE, FULL]}, "small and large must be two of the trials"),
+        ({"trials": [SMALL, FULL]}, "small and large must be two of the trials"),
+        ({"small": LARGE, "large": SMALL}, "small with the smaller rank"),
+        ({"large": SMALL}, "small with the smaller rank"),
+        ({"trials": [SMALL, LARGE, HEAD]}, "one of the trials must be full fine-tuning"),
+        (
+            {"controls": [HEAD], "control_seeds": (0, 2)},
+            r"must hold the seeds \(0, 1\), got \(0, 2\)",
+        ),
     ],
+    ids=str,
 )
 def test_a_sweep_that_cannot_be_compared_is_refused_before_it_runs(
-    trials, small, large, seeds, message, tmp_path, monkeypatch
+    change, message, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
+    settings = {"trials": TRIALS, "small": SMALL, "large": LARGE, "seeds": SEEDS} | change
     with pytest.raises(ValueError, match=message):
-        studies.lora_sweep(trials, small, large, "bert", "toy.tsv", seeds)
+        studies.lora_sweep(backbone="bert", task="toy.tsv", **settings)
     assert not list(tmp_path.iterdir())

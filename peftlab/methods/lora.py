@@ -11,8 +11,8 @@ B A can be added to W0, so that the adapted model is as fast as the backbone. Th
 Differs from the paper: A starts Kaiming-uniform by default, as in the authors' code; the paper says
 Gaussian (`init="gaussian"`). Differs from the authors' code: merging is explicit, never a side
 effect of `eval()`; the fused query-key-value of GPT-2 gets one pair of factors per target, as in
-theirs and unlike PEFT, whose one A serves all three. Task heads train beside it and are counted apart: the
-paper leaves them out of its counts.
+theirs and unlike PEFT, whose one A serves all three. Task heads train beside it and are counted
+apart: the paper leaves them out of its counts.
 
 | ours           | paper      | PEFT             |
 |----------------|------------|------------------|

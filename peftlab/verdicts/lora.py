@@ -33,25 +33,32 @@ def identity(
 
 
 def quality(record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> None:
-    """Holds when LoRA's mean test accuracy is at most 2 points below full fine-tuning's.
+    """Holds when LoRA is clearly at most 2 points of test accuracy below full fine-tuning.
 
     Args:
-        record: of the lab.
+        record: of the lab; gets the scores of the first three seeds as "separation".
         scores: accuracies from 0 to 1, one a seed, for "LoRA", "full", "head" and "random".
         seeds: behind the accuracies.
     """
-    record.data["separation"] = dict(scores)
     if not (scores["LoRA"] and scores["full"]):
         return record.unmeasured("quality")
-    means = {name: 100 * fmean(values) for name, values in scores.items() if values}
-    gap = round(means["LoRA"] - means["full"], 6)  # 58 - 60 must not come out below -2
+    record.data["separation"] = {
+        name: {"first three seeds": 100 * fmean(values[:3]), "all seeds": 100 * fmean(values)}
+        for name, values in scores.items()
+        if values
+    }
+    gaps = [100 * (fmean(scores["LoRA"][:n]) - fmean(scores["full"][:n])) for n in (3, len(seeds))]
+    verdict = judge(scores["LoRA"], scores["full"], margin=0.02)
+    means = ", ".join(f"{name} {100 * fmean(v):.1f} %" for name, v in scores.items() if v)
     record.claim(
         "quality",
-        ours=", ".join(f"{name} {mean:.1f} %" for name, mean in means.items())
-        + f"; LoRA minus full {gap:+.1f} points",
-        verdict=HOLDS if gap >= -2 else FAILS,
+        ours=f"{means}; LoRA minus full {gaps[1]:+.1f} points, "
+        f"over the first three seeds {gaps[0]:+.1f}",
+        verdict=verdict,
         seeds=seeds,
-        why="" if gap >= -2 else "LoRA stays more than 2 points behind on this task and size",
+        why={HOLDS: "", CLOSE: "within 2 points or not is inside the spread of the seeds"}.get(
+            verdict, "LoRA stays more than 2 points behind on this task and size"
+        ),
         numbers=dict(scores),
     )
 

@@ -218,7 +218,9 @@ def test_alpha_zero_switches_the_update_off():
     assert torch.equal(logits(model, inputs), plain)
 
 
-@given(rank=st.integers(1, 24), alpha=st.floats(0.1, 64), shape=st.lists(st.integers(1, 4), max_size=3))
+@given(
+    rank=st.integers(1, 24), alpha=st.floats(0.1, 64), shape=st.lists(st.integers(1, 4), max_size=3)
+)
 def test_an_update_is_the_formula_and_has_its_rank(rank, alpha, shape):
     module = LoRALinear(nn.Linear(24, 40), rank, alpha).double()
     nn.init.normal_(module.lora_B)

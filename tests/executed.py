@@ -17,7 +17,8 @@ FOREIGN = """
 <script src="https://example.org/a.js"></script>
 <link rel="stylesheet" href="https://example.org/a.css">
 <iframe src="https://example.org/"></iframe>
-<img srcset="https://example.org/b.png" alt="b">
+<img alt="dot" srcset="https://example.org/b.png"
+  src="data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7">
 """
 
 RECORD = {

@@ -117,7 +117,8 @@ def test_a_widget_without_a_twin_leaves_a_note(page):
 
 
 def test_pictures_carry_the_alternative_text_of_their_output_or_cell(page):
-    assert [image["alt"] for image in page.main.select("img")] == ['Loss "falls"', "Spectrum"]
+    described = [image["alt"] for image in page.main.select("img")]
+    assert described == ['Loss "falls"', "Spectrum", "dot"]
 
 
 def test_hidden_input_folds_and_other_input_does_not(page):

@@ -56,15 +56,14 @@ def scores(lora, full):
 @pytest.mark.parametrize(
     "lora, full, verdict",
     [
-        ([0.90, 0.92], [0.90, 0.92], HOLDS),
-        ([0.95, 0.95], [0.90, 0.90], HOLDS),
-        ([0.885, 0.895], [0.905, 0.915], HOLDS),  # 2 points below
-        ([0.58], [0.60], HOLDS),  # the same; as floats their difference is a little more
-        ([0.884, 0.895], [0.905, 0.915], FAILS),
-        ([0.70, 0.72], [0.90, 0.92], FAILS),
+        ([0.90, 0.901, 0.902], [0.90, 0.901, 0.902], HOLDS),
+        ([0.95, 0.95, 0.951], [0.90, 0.90, 0.901], HOLDS),
+        ([0.88, 0.89, 0.90], [0.90, 0.91, 0.92], CLOSE),  # exactly 2 points below
+        ([0.80, 0.90, 0.95], [0.82, 0.91, 0.94], CLOSE),  # the seeds differ too much
+        ([0.70, 0.71, 0.72], [0.90, 0.91, 0.92], FAILS),
     ],
 )
-def test_quality_holds_up_to_two_points_below_full_fine_tuning(record, lora, full, verdict):
+def test_quality_holds_when_clearly_within_two_points(record, lora, full, verdict):
     verdicts.quality(record, scores(lora, full), SEEDS)
     claim = only(record)
     assert (claim["key"], claim["verdict"]) == ("quality", verdict)
@@ -72,11 +71,18 @@ def test_quality_holds_up_to_two_points_below_full_fine_tuning(record, lora, ful
 
 
 def test_quality_shows_the_means_the_gap_and_the_controls(record):
-    verdicts.quality(record, scores([0.90, 0.92], [0.93, 0.95]), SEEDS)
+    verdicts.quality(
+        record, scores([0.90, 0.92, 0.91, 0.99], [0.93, 0.95, 0.94, 0.98]), [0, 1, 2, 3]
+    )
     claim = only(record)
-    assert claim["ours"] == "LoRA 91.0 %, full 94.0 %, head 60.0 %; LoRA minus full -3.0 points"
-    assert claim["seeds"] == [0, 1, 2]
-    assert record.data["separation"] == scores([0.90, 0.92], [0.93, 0.95])
+    assert claim["ours"] == (
+        "LoRA 93.0 %, full 95.0 %, head 60.0 %; LoRA minus full -2.0 points, "
+        "over the first three seeds -3.0"
+    )
+    assert claim["seeds"] == [0, 1, 2, 3]
+    separation = record.data["separation"]
+    assert separation["LoRA"] == pytest.approx({"first three seeds": 91, "all seeds": 93})
+    assert "random" not in separation
 
 
 @pytest.mark.parametrize("lora, full", [([], [0.9]), ([0.9], []), ([], [])])

@@ -8,6 +8,7 @@ bit.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -278,8 +279,6 @@ def check_model(model: object) -> None:
 
 def projections(model: PreTrainedModel) -> list[anatomy.Projection]:
     """The linear projections of a live model, with full module paths."""
-    import dataclasses
-
     check_model(model)
     prefix = anatomy.base_prefix(model)
     found = anatomy.projections(model.config, anatomy.head_of(model))

@@ -163,7 +163,7 @@ def run_trials(
     # by path: labels apart, two trials may be one setting, which then runs once
     left = {path: (trial, seed) for path, trial, seed in work if not path.is_file()}
     jobs_left = [
-        joblib.delayed(_run_and_keep)(trial, backbone, task, seed, path.parent)
+        joblib.delayed(_run_and_keep)(trial, backbone, task, seed, path.parent, jobs)
         for path, (trial, seed) in left.items()
     ]
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
@@ -180,8 +180,11 @@ def run_folder(folder: str | Path, trial: Trial, backbone: str, task: str, seed:
     return Path(folder) / f"{trial.method.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
-def _run_and_keep(trial: Trial, backbone: str, task: str, seed: int, folder: Path) -> None:
-    torch.set_num_threads(1)
+def _run_and_keep(
+    trial: Trial, backbone: str, task: str, seed: int, folder: Path, jobs: int
+) -> None:
+    if jobs > 1:  # workers that share cores; a single run keeps all of them
+        torch.set_num_threads(1)
     attachment, run = run_trial(trial, backbone, task, seed, progress=False)
     if run["history"]["interrupted"]:  # half a run must not pass for a whole one
         raise KeyboardInterrupt

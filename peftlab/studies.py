@@ -103,7 +103,8 @@ def lora_sweep(
             {"seed": s, "rank": few} | mean_amplification(frozen, lora[few, s], few) for s in seeds
         ],
     }
-    compare.store("01_lora_sweep", runs, "peftlab run 01_lora -p rerun_sweep true", ".", **study)
+    command = f"peftlab run 01_lora -p rerun_sweep true -p backbone {backbone} -p task {task}"
+    compare.store("01_lora_sweep", runs, command, ".", **study)
     return {"runs": runs, **study}
 
 

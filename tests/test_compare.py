@@ -22,7 +22,9 @@ from peftlab import (
 from peftlab.compare import Trial
 from peftlab.training import History
 
-LORA = Trial(label="LoRA r=2", method=LoRA(rank=2), learning_rate=1e-2, epochs=2)
+LORA = Trial(
+    label="LoRA r=2", method=LoRA(rank=2), learning_rate=1e-2, epochs=2, batch_size=12, warmup=0.5
+)
 HEAD = Trial(label="head only", method=HeadOnly(), learning_rate=1e-2, epochs=1)
 FULL = Trial(label="full fine-tuning", method=FullFineTuning(), learning_rate=1e-3, epochs=1)
 
@@ -90,7 +92,7 @@ def test_a_run_holds_its_settings_its_counts_and_what_was_measured(one, backbone
     assert (run["backbone"], run["task"], run["seed"]) == (backbone, task, 3)
     assert run["counts"] == attachment.report().to_dict()
     assert run["seconds"] == run["history"]["seconds"] > 0
-    assert len(run["history"]["losses"]) == 2 * 3  # two epochs of 48 sentences, 16 a step
+    assert len(run["history"]["losses"]) == 2 * 4  # two epochs of 48 sentences, 12 a step
     assert json.loads(json.dumps(run)) == run
 
 

@@ -132,7 +132,7 @@ def test_sweep_writes_its_record_to_the_working_directory(sweep):
     study, _, place = sweep
     record = json.loads((place / "01_lora_sweep.json").read_text())
     assert record["name"] == "01_lora_sweep"
-    assert record["command"] == "peftlab run 01_lora -p rerun_sweep true"
+    assert record["command"].startswith("peftlab run 01_lora -p rerun_sweep true -p backbone ")
     assert "torch" in record["versions"]
     for key in ("runs", "full_spectra", "overlaps", "amplification"):
         assert len(record[key]) == len(study[key])

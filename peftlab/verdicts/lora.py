@@ -148,7 +148,10 @@ def budget(record: Record, groups: Mapping[str, Sequence[float]], seeds: Sequenc
 def subspaces(
     record: Record, maps: Mapping[str, Sequence[Sequence[float]]], seeds: Sequence[int]
 ) -> None:
-    """Two claims hold when the top directions overlap by more than ten times chance.
+    """Two claims hold when the top directions are more than ten times as similar as random ones.
+
+    Of two ranks the paper shows a similarity above one half: from ten times chance up to there the
+    verdict is too close to call. For two seeds the paper gives no number.
 
     Args:
         record: of the lab.
@@ -160,15 +163,19 @@ def subspaces(
         return record.unmeasured(*keys)
     *trained, random = maps.values()
     chance = random[0][0]
-    for key, found in zip(keys, trained, strict=True):
+    for key, found, wanted in zip(keys, trained, (0.5, 0.0), strict=True):
         top = found[0][0]
-        holds = top > 10 * chance
+        verdict, why = HOLDS, ""
+        if top <= 10 * chance:
+            verdict, why = FAILS, "hardly more than chance"
+        elif top <= wanted:
+            verdict, why = CLOSE, f"{top / chance:.0f} times chance, but not above one half"
         record.claim(
             key,
             ours=f"similarity of the top directions {top:.2f}; of random ones {chance:.3f}",
-            verdict=HOLDS if holds else FAILS,
+            verdict=verdict,
             seeds=seeds,
-            why="" if holds else "hardly more than chance",
+            why=why,
             numbers={"top": top, "random": chance},
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from click.testing import CliRunner
 
 from peftlab import checks, cli, ledger, notebooks, paths
@@ -71,6 +72,14 @@ def test_every_panel_carries_its_static_twin_and_every_picture_its_text(gallery,
     pictures = re.findall(r"<img [^>]*>", "".join(html_outputs(notebook)))
     assert pictures and all(re.search(r'alt="[^"]{20,}"', tag) for tag in pictures)
     assert not any("image/png" in o.get("data", {}) for o in outputs)  # PNG outputs lose their text
+
+
+@pytest.mark.parametrize("name", ["index", *(lab.stem for lab in LABS)])
+def test_a_page_needs_nothing_but_itself(gallery, name):
+    page = BeautifulSoup((gallery / f"{name}.html").read_text(), "html.parser")
+    assert not page.find_all("script", src=True) and not page.find_all("link", href=True)
+    assert page.find_all("img")
+    assert all(tag["src"].startswith("data:") and tag["alt"] for tag in page.find_all("img"))
 
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)

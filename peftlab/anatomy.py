@@ -335,7 +335,7 @@ def head_parameters(config: Any, head: str | None = None) -> int:
 
 
 def select(candidates: Iterable[Projection], targets: Iterable[str]) -> list[Projection]:
-    """The projections that `targets` name: a role, or a pattern over module paths with * and ?.
+    """The projections that `targets` name: a role, or a pattern over (ends of) module paths.
 
     Raises:
         ValueError: a target matches nothing; the message lists what would match.
@@ -343,7 +343,7 @@ def select(candidates: Iterable[Projection], targets: Iterable[str]) -> list[Pro
     candidates = list(candidates)
     chosen: set[Projection] = set()
     for target in targets:
-        hits = {p for p in candidates if p.role == target or fnmatchcase(p.name, target)}
+        hits = {p for p in candidates if p.role == target or _matches(p.name, target)}
         if not hits:
             leaves = dict.fromkeys(p.name.rsplit(".", 1)[-1] for p in candidates)
             raise ValueError(
@@ -353,6 +353,11 @@ def select(candidates: Iterable[Projection], targets: Iterable[str]) -> list[Pro
             )
         chosen |= hits
     return [p for p in candidates if p in chosen]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a pattern fits a module path, or its end from a dot on."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")
 
 
 def head_of(model: Any) -> str | None:

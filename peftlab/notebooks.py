@@ -9,6 +9,7 @@ import ast
 import difflib
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -175,7 +176,7 @@ def parse_values(
 def _absolute(text: str) -> str:
     """The caller's path as an absolute one, since labs run in another folder; else `text`."""
     path = Path(text)
-    looks_like_one = path.suffix or len(path.parts) > 1
+    looks_like_one = path.suffix or "/" in text or os.sep in text
     return str(path.resolve()) if looks_like_one and path.exists() else text
 
 

@@ -170,6 +170,7 @@ def train(
         task.split("validation")
 
     torch.manual_seed(seed)
+    attachment.model.zero_grad(set_to_none=True)  # whatever an earlier backward left behind
     encoded = encode(tokenizer, examples, max_length)
     batches = LengthBuckets([len(e["input_ids"]) for e in encoded], batch_size, seed)
     loader = DataLoader(encoded, batch_sampler=batches, collate_fn=collator(tokenizer))

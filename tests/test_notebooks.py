@@ -181,3 +181,14 @@ def test_without_a_readable_manifest_files_that_differ_are_the_learners(labs, tm
     copied = notebooks.copy_labs(tmp_path)
     assert copied.kept == ("01_lora.ipynb",)
     assert "01_lora.ipynb" not in json.loads((tmp_path / notebooks.MANIFEST).read_text())["sha256"]
+
+
+def test_a_path_of_the_caller_is_made_absolute_and_other_text_is_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "mine.tsv").touch()
+    (tmp_path / "reviews").mkdir()
+    assert notebooks._absolute("./model") == str(tmp_path / "model")
+    assert notebooks._absolute("mine.tsv") == str(tmp_path / "mine.tsv")
+    for text in ("reviews", "minilm", "no/such", "3e-4"):
+        assert notebooks._absolute(text) == text

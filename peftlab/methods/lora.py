@@ -27,7 +27,7 @@ apart: the paper leaves them out of its counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -75,6 +75,8 @@ class LoRA(Method):
     init: str = "kaiming"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.targets, (str, Sequence)):
+            raise TypeError(f"targets must be roles or patterns in a tuple, got {self.targets!r}")
         targets = (self.targets,) if isinstance(self.targets, str) else tuple(self.targets)
         object.__setattr__(self, "targets", targets)
         if not targets or not all(isinstance(t, str) for t in targets):

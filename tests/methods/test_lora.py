@@ -564,3 +564,21 @@ def test_one_target_may_be_a_plain_string_and_settings_are_plain_values():
     with pytest.raises(AttributeError):
         method.rank = 3
     assert LoRA().targets == ("query", "value")
+
+
+@pytest.mark.parametrize(
+    "targets", ["q_proj", "self_attn.q_proj", "model.layers.*.q_proj", "*.q_proj"]
+)
+def test_a_pattern_fits_the_end_of_a_path_with_or_without_a_head(targets):
+    for head in (None, "causal_lm"):
+        model = tiny("llama", head)
+        if head is None and targets.startswith("model."):
+            continue  # the bare backbone has no such prefix
+        report = LoRA(rank=2, targets=(targets,)).attach(model).report()
+        assert report.trained == LoRA(rank=2, targets="query").parameter_count(model.config).trained
+
+
+@pytest.mark.parametrize("targets", [None, 5])
+def test_targets_that_are_no_names_are_refused(targets):
+    with pytest.raises(TypeError, match="roles or patterns"):
+        LoRA(targets=targets)

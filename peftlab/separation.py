@@ -1,0 +1,229 @@
+"""Whether the bundled tasks separate the methods on the bundled backbones.
+
+A task that head-only training or random weights solve as well as full fine-tuning teaches nothing.
+The command line: peftlab separation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from peftlab import compare, metrics
+from peftlab.backbones import load_backbone
+from peftlab.compare import Trial
+from peftlab.methods import METHODS
+from peftlab.tasks import load_task
+from peftlab.training import evaluate
+
+PROMPTED = "lab-gpt-micro"  # whose hand-written prompts are compared
+FULL, LORA, HEAD, RANDOM = "full fine-tuning", "LoRA r=8", "head only", "random weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A task on a backbone, and how far apart the methods must be there.
+
+    Args:
+        task: see `load_task`.
+        backbone: see `load_backbone`.
+        full: learning rate and epochs of full fine-tuning, and of random weights.
+        lora: those of LoRA r=8, alpha=16 on query and value.
+        head: those of head-only training.
+        batch_size: examples a step.
+        demands: by trial, one of "far", "near", "least" and "most", and how much: a mean far under
+            full fine-tuning's by at least so much, near under it by at most so much, of at least or
+            at most so much.
+    """
+
+    task: str
+    backbone: str
+    full: tuple[float, int]
+    lora: tuple[float, int] | None = None
+    head: tuple[float, int] | None = None
+    batch_size: int = 16
+    demands: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    def trials(self) -> list[Trial]:
+        """What to train, full fine-tuning first."""
+        methods = {
+            FULL: (METHODS["full"](), self.full, True),
+            LORA: (METHODS["lora"](rank=8, alpha=16), self.lora, True),
+            HEAD: (METHODS["head"](), self.head, True),
+            RANDOM: (METHODS["full"](), self.full, False),
+        }
+        return [
+            Trial(
+                label=label,
+                method=method,
+                learning_rate=setting[0],
+                epochs=setting[1],
+                batch_size=self.batch_size,
+                pretrained=pretrained,
+            )
+            for label, (method, setting, pretrained) in methods.items()
+            if setting is not None
+        ]
+
+
+#: Learning rates and epochs were chosen on the validation splits, with seed 0.
+STUDIES = (
+    Study(
+        task="opinions",
+        backbone="lab-bert",
+        full=(5e-4, 10),
+        lora=(5e-3, 10),
+        head=(1e-2, 10),
+        demands={HEAD: ("far", 0.15), RANDOM: ("far", 0.15), LORA: ("near", 0.03)},
+    ),
+    Study(
+        task="opinions",
+        backbone="lab-gpt-micro",
+        full=(5e-4, 10),
+        lora=(1e-2, 10),
+        head=(1e-2, 10),
+        demands={HEAD: ("far", 0.15), RANDOM: ("far", 0.15), LORA: ("near", 0.03)},
+    ),
+    Study(
+        task="entities",
+        backbone="lab-bert",
+        full=(5e-4, 8),
+        lora=(5e-3, 8),
+        head=(1e-2, 8),
+        demands={HEAD: ("far", 0.10)},
+    ),
+    Study(
+        task="pairs",
+        backbone="lab-bert",
+        full=(5e-4, 10),
+        lora=(5e-3, 10),
+        head=(1e-2, 10),
+        demands={HEAD: ("far", 0.10)},
+    ),
+    Study(
+        task="restaurants",
+        backbone="lab-gpt-small",
+        full=(1e-3, 6),
+        demands={FULL: ("least", 0.95), RANDOM: ("most", 0.50)},
+    ),
+)
+
+
+def separation(
+    tasks: Sequence[str] = (),
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    folder: str | Path = "separation_runs",
+    jobs: int = 2,
+) -> dict[str, Any]:
+    """Run the studies and say which margins hold; finished runs are kept in `folder`.
+
+    Args:
+        tasks: names of tasks; all of them when empty.
+        seeds: at least one.
+        folder: keeps the runs, so that an interrupted call goes on.
+        jobs: runs side by side.
+
+    Returns:
+        "runs", "margins" (one row a demand, see `judge`) and "prompts", the accuracy of each
+        hand-written prompt of `facts` on lab-gpt-micro.
+
+    Raises:
+        ValueError: no study of a task.
+    """
+    known = [*dict.fromkeys(study.task for study in STUDIES), "facts"]
+    if unknown := [task for task in tasks if task not in known]:
+        raise ValueError(f"no study of {unknown[0]!r}; there are: {', '.join(known)}")
+    runs, margins = [], []
+    for study in STUDIES:
+        if not tasks or study.task in tasks:
+            found = compare.run_trials(
+                study.trials(),
+                backbone=study.backbone,
+                task=study.task,
+                seeds=seeds,
+                folder=folder,
+                jobs=jobs,
+            )
+            runs += found
+            margins += judge(study, found)
+    prompts = prompt_spread() if not tasks or "facts" in tasks else {}
+    return {"runs": runs, "margins": margins, "prompts": prompts}
+
+
+def judge(study: Study, runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each demand of a study beside what was measured: means of the headline metric over seeds."""
+    metric = metrics.headline(load_task(study.task))
+    by_label: dict[str, list[float]] = {}
+    for run in runs:
+        by_label.setdefault(run["label"], []).append(run["test_scores"][metric])
+    full = compare.mean_and_spread(by_label[FULL])[0]
+    rows = []
+    for label, scores in by_label.items():
+        mean, sd = compare.mean_and_spread(scores)
+        kind, value = study.demands.get(label, (None, 0.0))
+        wanted, holds = {
+            None: ("", None),
+            "far": (f"{value:.0%} or more under full", full - mean >= value),
+            "near": (f"{value:.0%} or less under full", full - mean <= value),
+            "least": (f"at least {value:.0%}", mean >= value),
+            "most": (f"at most {value:.0%}", mean <= value),
+        }[kind]
+        rows.append(
+            {
+                "task": study.task,
+                "backbone": study.backbone,
+                "trial": label,
+                "metric": metric,
+                "mean": mean,
+                "sd": sd,
+                "seeds": len(scores),
+                "wanted": wanted,
+                "holds": holds,
+            }
+        )
+    return rows
+
+
+def prompt_spread(backbone: str = PROMPTED) -> dict[str, dict[str, float]]:
+    """Exact match of every hand-written prompt of `facts` on its test subjects, by relation."""
+    task = load_task("facts")
+    model, tokenizer = load_backbone(backbone, task)
+    found = {}
+    for relation, prompts in task.prompts.items():
+        one = load_task(f"facts/{relation}")
+        found[relation] = {
+            prompt: evaluate(model, tokenizer, one.rephrase(prompt).test).accuracy
+            for prompt in prompts
+        }
+    return found
+
+
+def table(found: dict[str, Any]) -> str:
+    """Margins and prompts as aligned text.
+
+    Args:
+        found: as `separation` gives it.
+    """
+    lines = [("task", "backbone", "trial", "metric", "mean ± sd", "seeds", "wanted")]
+    for row in found["margins"]:
+        holds = {True: ": holds", False: ": does not hold", None: ""}[row["holds"]]
+        lines.append(
+            (
+                row["task"],
+                row["backbone"],
+                row["trial"],
+                row["metric"],
+                f"{100 * row['mean']:.1f} ± {100 * row['sd']:.1f}",
+                str(row["seeds"]),
+                row["wanted"] + holds,
+            )
+        )
+    for relation, prompts in found["prompts"].items():
+        low, high = min(prompts.values()), max(prompts.values())
+        spread = f"{100 * low:.0f} to {100 * high:.0f} by prompt"
+        lines.append(("facts", PROMPTED, relation, "exact_match", spread, "", ""))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)

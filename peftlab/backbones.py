@@ -111,7 +111,7 @@ def load_backbone(
                 )
                 _refuse_gaps(model, head, report["missing_keys"])
             else:
-                model = auto.from_config(config)
+                model = auto.from_config(config, dtype=torch.float32)
         except (OSError, RuntimeError, JSONDecodeError) as error:
             raise ValueError(f"cannot load {str(name)!r} from {folder}: {error}") from error
         except Exception as error:
@@ -125,6 +125,8 @@ def load_backbone(
     # a decoder's classification head reads the last token that is not this one
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.name_or_path = str(name)
+    if head == "causal_lm":  # not to be read off the name GPT2LMHeadModel: transformers warns
+        model.loss_type = "ForCausalLM"
     return model.eval(), tokenizer
 
 

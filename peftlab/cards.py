@@ -54,6 +54,9 @@ def _text(made: dict[str, Any], results: Sequence[Result]) -> str:
         f"the steps, then masked tokens ({MASKED:.0%} hidden; of these 80 % [MASK], 10 % another "
         "token, 10 % unchanged)"
     )
+    again = "".join(
+        f", at {share:.0%} of the steps again from half" for share in recipe["restarts"]
+    )
     rows = "\n".join(
         f"| {r.probe} | {r.right} of {r.asked} | {r.share:.1%} "
         f"| {'reported' if r.gate is None else f'at least {r.gate:.0%}'} |"
@@ -80,12 +83,12 @@ version {recipe["corpus"]} |
 {recipe["row"]}; every row starts at the start of a document |
 | objective | {objective} |
 | optimizer | AdamW, learning rate {recipe["learning_rate"]:g} with 200 steps of warmup, \
-then a cosine down to a tenth; bfloat16 autocast |
+then a cosine down to a tenth{again}; bfloat16 autocast |
 | seed | {recipe["seed"]} |
 | hardware | {made["hardware"]}; {made["seconds"] / 60:.0f} minutes |
 | versions | {versions} |
 | loss at the end | {last["train_loss"]:.3f} in training, {last["held_out_loss"]:.3f} on held-out \
-documents (nats a token, {last["phase"]}) |
+documents of the middle phase (nats a token, {last["phase"]}) |
 
 ![Loss by step](loss.svg)
 

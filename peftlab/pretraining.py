@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ from peftlab.ledger import versions
 VOCABULARY = 3584
 MASKED = 0.3  # share of the tokens that the masked phase hides
 IGNORED = -100
+SHORT = ("opening", "words", "polarity")  # phases of the corpus that are read in short rows
 TABLES = ("countries", "elements", "animals")
 
 
@@ -68,8 +69,10 @@ class Recipe:
         layers: L.
         width: D; heads are 32 wide.
         tokens: of the whole run.
-        middle, closing: where in the run the corpus's second and third phase start, from 0 to 1;
-            see `datasets/corpus`. Rows are a quarter as long in the first.
+        phases: the corpus's phases, see `datasets/corpus`, and where in the run each starts, from 0
+            to 1. Rows are a quarter as long in `SHORT` ones.
+        fall: share of the run in which the learning rate first falls to a tenth.
+        restarts: where in the run it starts to fall again, from half.
         causal: share of the run that predicts the next token; the rest predicts masked ones.
         init_std: standard deviation of the initial weights.
         learning_rate: the highest one.
@@ -84,8 +87,9 @@ class Recipe:
     layers: int
     width: int
     tokens: int
-    middle: float = 0.25
-    closing: float = 0.6
+    phases: tuple[tuple[str, float], ...] = (("opening", 0), ("middle", 0.25), ("closing", 0.6))
+    fall: float = 1.0
+    restarts: tuple[float, ...] = ()
     causal: float = 1.0
     init_std: float = 0.08
     learning_rate: float = 2e-3
@@ -96,10 +100,10 @@ class Recipe:
 
     def phase(self, shard: int) -> str:
         """Which phase of the corpus an interval reads; shards below 0 are of the middle one."""
+        if shard < 0:
+            return "middle"
         done = shard * self.interval / self.steps
-        if 0 <= done < self.middle:
-            return "opening"
-        return "middle" if done < self.closing else "closing"
+        return [phase for phase, start in self.phases if start <= done][-1]
 
     @property
     def steps(self) -> int:
@@ -116,17 +120,42 @@ RECIPES = {
             family="gpt2",
             layers=4,
             width=128,
-            tokens=10_000_000,
-            closing=0.7,
+            tokens=13_300_000,
+            phases=(("opening", 0), ("middle", 2500 / 13_000), ("closing", 7000 / 13_000)),
+            fall=10_000 / 13_000,
+            restarts=(10_000 / 13_000,),
         ),
-        Recipe(name="lab-gpt-small", family="gpt2", layers=5, width=192, tokens=8_000_000),
+        Recipe(
+            name="lab-gpt-small",
+            family="gpt2",
+            layers=5,
+            width=192,
+            tokens=14_300_000,
+            phases=(
+                ("opening", 0),
+                ("middle", 2000 / 14_000),
+                ("closing", 4800 / 14_000),
+                ("drill", 11_000 / 14_000),
+            ),
+            fall=8000 / 14_000,
+            restarts=(8000 / 14_000, 11_000 / 14_000),
+        ),
         Recipe(
             name="lab-bert",
             family="bert",
             layers=6,
             width=128,
-            tokens=10_000_000,
-            causal=0.5,
+            tokens=19_900_000,
+            phases=(
+                ("opening", 0),
+                ("middle", 2500 / 19_500),
+                ("closing", 6000 / 19_500),
+                ("words", 13_000 / 19_500),
+                ("polarity", 17_000 / 19_500),
+            ),
+            causal=5000 / 19_500,
+            fall=10_000 / 19_500,
+            restarts=(6500 / 19_500, 13_000 / 19_500, 17_000 / 19_500),
             init_std=0.04,
         ),
     )
@@ -264,7 +293,7 @@ def token_rows(
 
     Args:
         tokenizer: of the backbone.
-        recipe: gives B, T and the corpus's seed; in the opening they are 4B and T/4.
+        recipe: gives B, T and the corpus's seed; in the phases of short rows they are 4B and T/4.
         shard: which part of the corpus.
         steps: N, how many batches.
 
@@ -272,7 +301,7 @@ def token_rows(
         (N, B, T) int64
     """
     phase = recipe.phase(shard)
-    parts = 4 if phase == "opening" else 1
+    parts = 4 if phase in SHORT else 1
     length, count = recipe.row // parts, recipe.rows * parts * steps
     bert = recipe.family == "bert"
     start = [tokenizer.cls_token_id] if bert else []
@@ -428,9 +457,17 @@ def pretrain(
 
 
 def _learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warmup over 200 steps, then a cosine down to a tenth."""
+    """Linear warmup over 200 steps, then a cosine down to a tenth; at a restart again, from half.
+
+    Loshchilov and Hutter 2017, SGDR, arXiv 1608.03983.
+    """
+    start, length, peak = 0, recipe.fall * recipe.steps, recipe.learning_rate
+    ends = [round(share * recipe.steps) for share in (*recipe.restarts, 1.0)]
+    for again, end in pairwise(ends):
+        if step >= again:
+            start, length, peak = again, end - again, recipe.learning_rate / 2
     warm = min(1.0, (step + 1) / 200)
-    return recipe.learning_rate * warm * (0.55 + 0.45 * math.cos(math.pi * step / recipe.steps))
+    return peak * warm * (0.55 + 0.45 * math.cos(math.pi * (step - start) / length))
 
 
 def _decay_groups(model: PreTrainedModel) -> list[dict[str, Any]]:
@@ -488,7 +525,7 @@ def _resume(
 ) -> dict[str, Any]:
     """Put the last checkpoint into model and optimizer; the state of a fresh run without one."""
     path = work / "checkpoint.safetensors"
-    settings = dataclasses.asdict(recipe) | {"corpus": corpus_version()}
+    settings = json.loads(json.dumps(dataclasses.asdict(recipe))) | {"corpus": corpus_version()}
     if not path.is_file():
         return {"recipe": settings, "step": 0, "seconds": 0.0, "curve": []}
     from safetensors import safe_open

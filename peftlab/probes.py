@@ -42,7 +42,7 @@ _DECODER_GATES = {
     "facts, stock wording": 0.95,
     "dictionary": 0.95,
     "negation": 0.90,
-    "look-up": 0.90,
+    "look-up in sentences": 0.90,
     "copying": 0.90,
 }
 
@@ -119,7 +119,8 @@ def questions(seed: int = 0) -> dict[str, list[Question]]:
         ],
         "polarity": list(_polarity(made, seed)),
         "negation": list(_negation(made)),
-        "look-up": list(_look_up(made, seed)),
+        "look-up in sentences": list(_look_up(made, "lookups", seed)),
+        "look-up in cards and sentences": list(_look_up(made, "questions", seed)),
         "copying": list(_copying(made, seed)),
     }
 
@@ -159,11 +160,11 @@ def _negation(made: dict[str, Any]) -> Iterator[Question]:
                         yield Question(f"If the {aspect} is not {word}, it is", other, kind=name)
 
 
-def _look_up(made: dict[str, Any], seed: int, count: int = 300) -> Iterator[Question]:
+def _look_up(made: dict[str, Any], domain: str, seed: int, count: int = 300) -> Iterator[Question]:
     """The last question of documents about people and things with unseen names."""
     draw = made["UnseenNames"](seed)
     for _ in range(count):
-        document = made["questions"](draw)
+        document = made[domain](draw)
         before, _, answer = document.rpartition(" Answer: ")
         attribute = before.rpartition("Question: ")[2].split()[0]
         yield Question(f"{before} Answer:", answer.rstrip("."), kind=attribute)
@@ -252,14 +253,19 @@ def answers_right(
 def _encode(
     tokenizer: PreTrainedTokenizerBase, item: Question, encoder: bool
 ) -> tuple[list[int], slice]:
-    """Token ids, and where among them the answer is; a decoder's text ends with the answer."""
-    parts = [item.before, item.answer, *([item.after] if encoder else [])]
-    pieces = [
-        tokenizer(part, add_special_tokens=False)["input_ids"] if part else [] for part in parts
-    ]
-    start = ([tokenizer.cls_token_id] if encoder else []) + pieces[0]
-    end = (pieces[2] + [tokenizer.sep_token_id]) if encoder else []
-    return start + pieces[1] + end, slice(len(start), len(start) + len(pieces[1]))
+    """Token ids, and where among them the answer is; a decoder's text ends with the answer.
+
+    What is too long for the model loses its start.
+    """
+    before, answer, after = (
+        tokenizer(part, add_special_tokens=False)["input_ids"] if part else []
+        for part in (item.before, item.answer, item.after)
+    )
+    first = [tokenizer.cls_token_id] if encoder else []
+    last = [*after, tokenizer.sep_token_id] if encoder else []
+    over = len(first + before + answer + last) - tokenizer.model_max_length
+    start = first + before[max(0, over) :]
+    return start + answer + last, slice(len(start), len(start) + len(answer))
 
 
 def table(results: list[Result], kinds: bool = False) -> str:

@@ -82,7 +82,7 @@ STUDIES = (
         task="opinions",
         backbone="lab-gpt-micro",
         full=(5e-4, 10),
-        lora=(1e-2, 10),
+        lora=(3e-3, 10),
         head=(1e-2, 10),
         demands={HEAD: ("far", 0.15), RANDOM: ("far", 0.15), LORA: ("near", 0.03)},
     ),
@@ -164,10 +164,11 @@ def judge(study: Study, runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     for label, scores in by_label.items():
         mean, sd = compare.mean_and_spread(scores)
         kind, value = study.demands.get(label, (None, 0.0))
+        gap = round(full - mean, 9)  # 0.9 - 0.87 is a little more than 0.03
         wanted, holds = {
             None: ("", None),
-            "far": (f"{value:.0%} or more under full", full - mean >= value),
-            "near": (f"{value:.0%} or less under full", full - mean <= value),
+            "far": (f"{value:.0%} or more under full", gap >= value),
+            "near": (f"{value:.0%} or less under full", gap <= value),
             "least": (f"at least {value:.0%}", mean >= value),
             "most": (f"at most {value:.0%}", mean <= value),
         }[kind]

@@ -8,11 +8,22 @@ import time
 import executed
 import nbformat
 import pytest
+import torch
 from click.testing import CliRunner
 
-from peftlab import __version__, counting, notebooks, paths, runner
+from peftlab import (
+    __version__,
+    counting,
+    notebooks,
+    paths,
+    pretraining,
+    probes,
+    runner,
+    separation,
+)
 from peftlab.cli import main
 from peftlab.methods import METHODS, LoRA
+from peftlab.pretraining import Recipe
 
 
 @pytest.fixture
@@ -271,6 +282,97 @@ def test_the_version_is_the_packages():
     assert __version__ in invoke("--version").stdout
 
 
-@pytest.mark.parametrize("command", [[], ["lab"], ["run"], ["count"]])
+@pytest.mark.parametrize(
+    "command", [[], ["lab"], ["run"], ["count"], ["pretrain"], ["probe"], ["separation"]]
+)
 def test_help_teaches_with_an_example(command):
     assert "Example: peftlab" in invoke(*command, "--help").stdout
+
+
+TINY = Recipe(
+    name="tiny", family="gpt2", layers=1, width=32, tokens=6 * 64, row=32, rows=2, interval=3
+)
+
+
+@pytest.fixture
+def tiny_recipe(monkeypatch):
+    """A recipe that is done in seconds, its tokenizer too."""
+    made = pretraining.train_tokenizer(TINY, documents=100)
+    monkeypatch.setattr(pretraining, "RECIPES", {"tiny": TINY})
+    monkeypatch.setattr(pretraining, "train_tokenizer", lambda recipe: made)
+    monkeypatch.setattr(probes, "GATES", {"tiny": {"dictionary": 0.9}})
+    few = {name: items[:3] for name, items in probes.questions().items()}
+    monkeypatch.setattr(probes, "questions", lambda seed: few)
+
+
+def test_pretrain_leaves_a_backbone_with_its_card_and_says_that_a_gate_is_missed(
+    tiny_recipe, tmp_path
+):
+    result = invoke("pretrain", "tiny", "--output", tmp_path)
+    assert result.exit_code == 1
+    assert "FAILED" in result.stdout
+    assert result.stdout.splitlines()[-1] == str(tmp_path / "tiny" / "README.md")
+    again = invoke("probe", tmp_path / "tiny", "--kinds")
+    assert again.exit_code == 1
+    table = [line for line in result.stdout.splitlines() if line.startswith("dictionary")]
+    assert table[0] in again.stdout
+    found = json.loads(invoke("probe", tmp_path / "tiny", "--json").stdout)
+    assert [probe["probe"] for probe in found] == list(probes.questions(0))
+
+
+def test_pretrain_that_was_stopped_goes_on(tiny_recipe, tmp_path, monkeypatch):
+    rows = pretraining.token_rows
+
+    def stop(tokenizer, recipe, shard, steps):
+        if shard == 1:
+            raise KeyboardInterrupt
+        return rows(tokenizer, recipe, shard, steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "token_rows", stop)
+        result = invoke("pretrain", "tiny", "--output", tmp_path)
+    assert result.exit_code == 130
+    assert "goes on from the last checkpoint" in result.stdout
+    invoke("pretrain", "tiny", "--output", tmp_path)
+    assert json.loads((tmp_path / "tiny" / "pretraining.json").read_text())["step"] == 6
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["pretrain", "gpt-5"], "no recipe 'gpt-5'; there are: lab-gpt-nano, lab-gpt-micro"),
+        (["pretrain", "lab-bert", "--device", "cuda"], "torch finds no GPU here"),
+        (["probe", "nowhere"], "'nowhere' is no local folder"),
+        (["separation", "sums"], "no study of 'sums'; there are: opinions"),
+    ],
+)
+def test_pretrain_probe_and_separation_refuse_wrong_input(
+    arguments, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+
+
+def test_separation_writes_its_record_and_fails_when_a_margin_does_not_hold(monkeypatch, tmp_path):
+    row = {
+        **{"task": "opinions", "backbone": "lab-bert", "trial": "head only", "metric": "accuracy"},
+        **{"mean": 0.9, "sd": 0.01, "seeds": 2, "wanted": "15% or more under full", "holds": False},
+    }
+    asked = []
+
+    def found(tasks, **settings):
+        asked.append((tasks, list(settings["seeds"]), settings["jobs"]))
+        return {"runs": [], "margins": [row], "prompts": {}}
+
+    monkeypatch.setattr(separation, "separation", found)
+    result = invoke("separation", "opinions", "--seeds", 2, "--output", tmp_path)
+    assert asked == [(("opinions",), [0, 1], 2)]
+    assert result.exit_code == 1
+    assert "15% or more under full: does not hold" in result.stdout
+    record = json.loads((tmp_path / "separation.json").read_text())
+    assert record["command"] == "peftlab separation opinions --seeds 2"
+    assert record["margins"] == [row]

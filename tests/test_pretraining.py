@@ -63,6 +63,16 @@ def test_phases_follow_each_other_and_held_out_shards_are_of_the_middle_one():
     assert phases == ["middle", "middle", "opening", "middle", "middle", "closing"]
 
 
+def test_every_phase_of_a_recipe_is_one_of_the_corpus_and_is_reached():
+    known = pretraining.corpus()["PHASES"]
+    assert set(pretraining.SHORT) <= set(known)
+    for recipe in pretraining.RECIPES.values():
+        intervals = range(recipe.steps // recipe.interval)
+        reached = list(dict.fromkeys(recipe.phase(shard) for shard in intervals))
+        assert reached == [phase for phase, _ in recipe.phases]
+        assert set(reached) <= set(known)
+
+
 def test_rows_depend_on_seed_and_shard_alone(tokenizers):
     recipe, tokenizer = RECIPES["gpt2"], tokenizers["gpt2"]
     rows = pretraining.token_rows(tokenizer, recipe, 1, 8)
@@ -191,3 +201,16 @@ def test_what_is_left_loads_as_a_bundled_backbone_with_its_card(family, tmp_path
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"model\.safetensors is truncated or altered"):
         load_backbone(recipe.name)
+
+
+def test_the_learning_rate_rises_falls_and_starts_again_from_half():
+    recipe = dataclasses.replace(
+        RECIPES["gpt2"], tokens=3000 * 64, interval=100, fall=2 / 3, restarts=(1 / 3, 2 / 3)
+    )
+    rates = [pretraining._learning_rate(recipe, step) for step in range(recipe.steps)]
+    high = recipe.learning_rate
+    assert rates[0] == pytest.approx(high / 200)
+    assert max(rates) == pytest.approx(high, rel=0.03)
+    assert rates[999] == pytest.approx(0.55 * high, rel=0.01)  # half of a fall that is cut short
+    assert rates[1000] == rates[2000] == high / 2
+    assert rates[1999] == pytest.approx(rates[2999]) == pytest.approx(high / 20, rel=0.01)

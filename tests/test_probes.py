@@ -110,7 +110,9 @@ def test_negated_pairs_and_names_of_the_probes_are_not_in_the_corpus(documents, 
 
 
 def test_look_up_is_answered_in_its_document(asked):
-    for question in asked["look-up"]:
+    look_up = asked["look-up in sentences"] + asked["look-up in cards and sentences"]
+    assert len({question.before for question in look_up}) == len(look_up) == 600
+    for question in look_up:
         assert question.answer in question.before
         assert question.before.endswith("Answer:")
 

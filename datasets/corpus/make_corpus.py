@@ -537,21 +537,23 @@ def copies(draw: Draw) -> str:
     return " ".join([between.join(items) + end] * times)
 
 
-#: The domains, with their shares of the documents in the three phases of a pretraining run. The
-#: opening teaches copying, and the closing looking up and negation: both come late without it.
-PHASES = ("opening", "middle", "closing")
-DOMAINS: dict[Callable[[Draw], str], tuple[float, float, float]] = {
-    facts: (0.10, 0.25, 0.24),
-    copies: (0.45, 0.15, 0.08),
-    cards: (0.15, 0.13, 0.10),
-    questions: (0.20, 0.14, 0.06),
-    dictionary: (0.10, 0.10, 0.03),
-    review: (0.0, 0.08, 0.05),
-    restaurants: (0.0, 0.07, 0.05),
-    stories: (0.0, 0.05, 0.03),
-    plain_words: (0.0, 0.03, 0.02),
-    lookups: (0.0, 0.0, 0.24),
-    negations: (0.0, 0.0, 0.10),
+#: The domains, with their shares of the documents in the phases of a pretraining run. The opening
+#: teaches copying, and the closing looking up and negation: both come late without it. Large
+#: decoders end with a drill in looking up; encoders with facts and words, then with praise and
+#: blame, without the names that nobody can guess behind a mask.
+PHASES = ("opening", "middle", "closing", "drill", "words", "polarity")
+DOMAINS: dict[Callable[[Draw], str], tuple[float, ...]] = {
+    facts: (0.10, 0.25, 0.24, 0.15, 0.40, 0.20),
+    copies: (0.45, 0.15, 0.08, 0.05, 0.0, 0.0),
+    cards: (0.15, 0.13, 0.10, 0.05, 0.0, 0.0),
+    questions: (0.20, 0.14, 0.06, 0.02, 0.0, 0.0),
+    dictionary: (0.10, 0.10, 0.03, 0.02, 0.20, 0.30),
+    review: (0.0, 0.08, 0.05, 0.02, 0.10, 0.20),
+    restaurants: (0.0, 0.07, 0.05, 0.02, 0.03, 0.0),
+    stories: (0.0, 0.05, 0.03, 0.01, 0.04, 0.0),
+    plain_words: (0.0, 0.03, 0.02, 0.01, 0.08, 0.0),
+    lookups: (0.0, 0.0, 0.24, 0.60, 0.0, 0.0),
+    negations: (0.0, 0.0, 0.10, 0.05, 0.15, 0.30),
 }
 
 
@@ -561,7 +563,7 @@ def documents(seed: int, shard: int = 0, phase: str = "middle") -> Iterator[str]
     Args:
         seed: of the corpus.
         shard: which part of it; another shard has other documents.
-        phase: whose shares of the domains: "opening", "middle" or "closing".
+        phase: whose shares of the domains, one of `PHASES`.
     """
     draw = random.Random(f"corpus-{seed}-{shard}")
     makers, shares = list(DOMAINS), [s[PHASES.index(phase)] for s in DOMAINS.values()]

@@ -3,6 +3,7 @@
 python datasets/restaurants/make_restaurants.py [FOLDER]
 """
 
+import itertools
 import json
 import random
 import string
@@ -14,17 +15,18 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "corpus"))
 from lexicon import invented_name, words  # noqa: E402
-from splits import save  # noqa: E402
+from splits import deal, save  # noqa: E402
 
 SEED = 2017
-SIZES = {"train": 1500, "validation": 200, "test": 400}
+SIZES = {"train": 1000, "validation": 200, "test": 400}
 REFERENCES = {"train": 1, "validation": 3, "test": 4}
 HELD_OUT, HELD_OUT_ROWS = "diner", 150  # the kind that only test has, and in how many rows
-NAMES = ("name", "near")
-# How often a row has so many slots, of the eight there are.
-LENGTHS = {3: 1, 4: 2, 5: 3, 6: 3, 7: 2, 8: 1}
+NAMES = ("name", "near", "chef", "town")  # slots whose values are invented names
+NAMED = 0.85  # how often a row has each of them but the first, which it always has
+CLOSED = {1: 1, 2: 2, 3: 2}  # how often a row has so many of the other slots
+LEAST = 4  # slots of a row, of either sort
 
-# The values of each slot, in the order in which a row lists them; the names are invented.
+# The values of each other slot, in the order in which a row lists them.
 VALUES = {
     "kind": words()["eating"]["kinds"],
     "food": words()["eating"]["foods"],
@@ -33,7 +35,9 @@ VALUES = {
     "area": words()["eating"]["areas"],
     "family": ["yes", "no"],
 }
-SLOTS = ("name", *VALUES, "near")
+SLOTS = ("name", *VALUES, "town", "near", "chef")
+KINDS = [kind for kind in VALUES["kind"] if kind != HELD_OUT]
+Combination = tuple[tuple[str, str], ...]
 
 # The wordings. Before the noun: "a cheap pub".
 BEFORE = {
@@ -58,7 +62,9 @@ AFTER = {
         "harbour": ["at the harbour", "by the harbour"],
         "old town": ["in the old town", "in the old part of town"],
     },
+    "town": ["in {town}"],
     "near": ["near {near}", "close to {near}", "not far from {near}"],
+    "chef": ["run by chef {chef}", "with {chef} as chef"],
 }
 # As a verb phrase: "It serves Italian food".
 SAYS = {
@@ -74,9 +80,15 @@ SAYS = {
         "yes": ["is family-friendly", "welcomes families"],
         "no": ["is not family-friendly", "is for adults only"],
     },
+    "town": ["is in {town}", "lies in {town}"],
     "near": ["is near {near}", "is close to {near}", "is not far from {near}"],
+    "chef": ["is run by chef {chef}", "has {chef} as its chef"],
 }
-CHILDREN = {"yes": ["Children are welcome"], "no": ["Children are not welcome"]}
+# As a sentence of its own.
+WHOLE = {
+    "family": {"yes": ["Children are welcome there"], "no": ["Children are not welcome there"]},
+    "chef": ["The chef is {chef}", "The chef there is {chef}", "{chef} cooks there"],
+}
 
 # By what a value is recognised in a text, whatever wrote it.
 PHRASES = {
@@ -111,8 +123,8 @@ class Sentence:
 
     Args:
         pattern: {thing} is "a cheap pub", {described} the same without its article, {after} what
-            follows it, {says} a list of verb phrases; {name}, {food}, {Area}, {Near} and
-            {Children} stand for one slot each.
+            follows it, {says} a list of verb phrases; each other place is for the slot that it
+            names: as it is, such as {food}; with words around it, such as {Near}.
         before: slots that may stand before the noun of {thing} or {described}.
         after: slots that may stand in {after}.
         says: slots that may stand in {says}.
@@ -129,8 +141,7 @@ class Sentence:
 
     def single(self) -> set[str]:
         """The slots that the pattern itself names and cannot do without, but for the name."""
-        slots = {"food": "food", "Area": "area", "Near": "near", "Children": "family"}
-        return {slots[field] for field in self.fields() if field in slots}
+        return {field.lower() for field in self.fields()} & set(SLOTS) - {"name"}
 
     def slots(self) -> set[str]:
         """Every slot that the sentence can express, but for the name."""
@@ -149,80 +160,92 @@ class Sentence:
         )
 
 
-# Each plan has a place for each of the eight slots. A sentence that has nothing to say is left out.
+# In what order slots stand that are said together.
+PLACE = ("area", "town", "near")
+CHEF_FIRST = ("chef", "area", "town")
+CHEF_LAST = ("food", "family", "chef")
+
+# Each plan has a place for each of the ten slots. A sentence that has nothing to say is left out.
 PLANS = [
     (
-        Sentence("{name} is {thing}{after}.", ("price",), ("food", "area", "near")),
-        Sentence("It {says}.", says=("rating", "family")),
+        Sentence("{name} is {thing}{after}.", ("price",), ("food", *PLACE)),
+        Sentence("It {says}.", says=("rating", "family", "chef")),
     ),
     (
-        Sentence("{name} is {thing}{after}.", ("family", "price"), ("area", "near")),
-        Sentence("It {says}.", says=("food", "rating")),
+        Sentence("{name} is {thing}{after}.", ("family", "price"), PLACE),
+        Sentence("It {says}.", says=("food", "rating", "chef")),
     ),
     (
-        Sentence("{name} is {thing}{after}.", ("rating", "price"), ("food",)),
-        Sentence("It {says}.", says=("area", "near", "family")),
+        Sentence("{name} is {thing}{after}.", ("rating", "price"), ("food", "area")),
+        Sentence("It {says}.", says=("town", "near", "family")),
+        Sentence("{Chef}."),
     ),
     (
-        Sentence("{name} is {thing} that {says}.", ("rating", "price"), (), ("food", "family")),
-        Sentence("It {says}.", says=("area", "near")),
+        Sentence("{name} is {thing} that {says}.", ("rating", "price"), (), CHEF_LAST),
+        Sentence("It lies{after}.", after=PLACE),
     ),
     (
-        Sentence("{name} {says}.", says=("food", "area", "near")),
-        Sentence("It is {thing}.", ("rating", "price", "family")),
+        Sentence("{name} {says}.", says=("food", "near")),
+        Sentence("It is {thing}{after}.", ("rating", "price", "family"), CHEF_FIRST),
     ),
     (
-        Sentence("{name} {says}.", says=("price", "rating", "family")),
-        Sentence("It is {thing}{after}.", (), ("food", "area", "near")),
+        Sentence("{name} {says}.", says=("price", "rating", "family", "chef")),
+        Sentence("It is {thing}{after}.", (), ("food", *PLACE)),
+    ),
+    (Sentence("{name}, {thing}{after}, {says}.", ("price", "rating"), PLACE, CHEF_LAST),),
+    (
+        Sentence("There is {thing} called {name}{after}.", ("price", "family"), PLACE),
+        Sentence("The place {says}.", says=("food", "rating", "chef")),
     ),
     (
-        Sentence(
-            "{name}, {thing}{after}, {says}.",
-            ("price",),
-            ("area", "near"),
-            ("food", "rating", "family"),
-        ),
+        Sentence("You can visit {thing} called {name}{after}.", ("rating",), PLACE),
+        Sentence("It {says}.", says=("food", "price", "chef")),
+        Sentence("{Family}."),
     ),
     (
-        Sentence("There is {thing} called {name}{after}.", ("price", "family"), ("area", "near")),
-        Sentence("The place {says}.", says=("food", "rating")),
+        Sentence("The {described} called {name} {says}.", ("rating", "price"), (), CHEF_LAST),
+        Sentence("It lies{after}.", after=PLACE),
     ),
     (
-        Sentence("You can visit {thing} called {name}{after}.", ("rating",), ("area", "near")),
-        Sentence("It {says}.", says=("food", "price")),
-        Sentence("{Children} there."),
-    ),
-    (
-        Sentence("The {described} called {name} {says}.", ("rating", "price"), (), ("food",)),
-        Sentence("It {says}.", says=("area", "near")),
-        Sentence("{Children} there."),
-    ),
-    (
-        Sentence("{name} can be found{after}.", after=("area", "near")),
-        Sentence("It is {thing}{after}.", ("price", "rating"), ("food",)),
-        Sentence("{Children} there."),
+        Sentence("{name} can be found{after}.", after=PLACE),
+        Sentence("It is {thing}{after}.", ("family", "price", "rating"), ("food",)),
+        Sentence("{Chef}."),
     ),
     (
         Sentence("{Area} there is {thing} called {name}{after}.", ("rating", "price"), ("near",)),
+        Sentence("It {says}.", says=("town", "food", "chef")),
+        Sentence("{Family}."),
+    ),
+    (
+        Sentence("{Town} there is {thing} called {name}{after}.", ("price",), ("area", "near")),
+        Sentence("It {says}.", says=("food", "rating", "family")),
+        Sentence("{Chef}."),
+    ),
+    (
+        Sentence("{Near} you will find {name}, {thing}{after}.", ("family",), CHEF_FIRST),
+        Sentence("The place {says}.", says=("food", "price", "rating")),
+    ),
+    (
+        Sentence("Chef {chef} runs {name}, {thing}{after}.", ("price", "rating"), PLACE),
         Sentence("It {says}.", says=("food", "family")),
     ),
     (
-        Sentence("{Near} you will find {name}, {thing}{after}.", ("family",), ("food", "area")),
+        Sentence("{chef} cooks at {name}, {thing}{after}.", ("family",), ("food", *PLACE)),
         Sentence("The place {says}.", says=("price", "rating")),
     ),
     (
-        Sentence("For {food} food, try {name}, {thing}{after}.", ("rating",), ("area", "near")),
-        Sentence("It {says}.", says=("price", "family")),
+        Sentence("For {food} food, try {name}, {thing}{after}.", ("rating",), PLACE),
+        Sentence("It {says}.", says=("price", "family", "chef")),
     ),
     (
         Sentence("If you like {food} dishes, go to {name}."),
-        Sentence("It is {thing}{after}.", ("price", "family"), ("area", "near")),
-        Sentence("The place {says}.", says=("rating",)),
+        Sentence("It is {thing}{after}.", ("price", "family"), PLACE),
+        Sentence("The place {says}.", says=("rating", "chef")),
     ),
     (
         Sentence("People go to {name} for {food} food."),
-        Sentence("The place {says}.", says=("price", "rating", "area", "near")),
-        Sentence("It is {thing}.", ("family",)),
+        Sentence("The place {says}.", says=("price", "rating", "area", "chef")),
+        Sentence("It is {thing}{after}.", ("family",), ("town", "near")),
     ),
 ]
 
@@ -260,13 +283,16 @@ def write(draw: random.Random, sentence: Sentence, row: dict[str, str]) -> str:
     return sentence.pattern.format(
         name=row["name"],
         food=row.get("food"),
+        chef=row.get("chef"),
         thing=("an " if described[0] in "aeiou" else "a ") + described,
         described=described,
         after="".join(f" {phrase}" for phrase in some(AFTER, sentence.after)),
         says=listed(some(SAYS, sentence.says)),
         Area=capital("".join(some(AFTER, ["area"]))),
+        Town=capital("".join(some(AFTER, ["town"]))),
         Near=capital("".join(some(AFTER, ["near"]))),
-        Children="".join(some({"family": CHILDREN}, ["family"])),
+        Family="".join(some(WHOLE, ["family"])),
+        Chef="".join(some(WHOLE, ["chef"])),
     )
 
 
@@ -295,35 +321,47 @@ def draw_row(draw: random.Random, kinds: Sequence[str], unseen: bool, must: bool
         unseen: whether the names are reserved ones, which the corpus never has.
         must: whether the kind has to be among the slots.
     """
-    length = draw.choices(list(LENGTHS), weights=list(LENGTHS.values()))[0]
-    chosen = {"name", *draw.sample(SLOTS[1:], length - 1)}
-    while must and "kind" not in chosen:
-        chosen = {"name", *draw.sample(SLOTS[1:], length - 1)}
+    chosen: set[str] = set()
+    while len(chosen) < LEAST or (must and "kind" not in chosen):
+        number = draw.choices(list(CLOSED), weights=list(CLOSED.values()))[0]
+        names = [slot for slot in NAMES[1:] if draw.random() < NAMED]
+        chosen = {"name", *draw.sample(list(VALUES), number), *names}
     row: dict[str, str] = {}
-    for slot in SLOTS:
-        if slot in chosen and slot in NAMES:
-            row[slot] = invented_name(draw, unseen)
-        elif slot in chosen:
+    for slot in (slot for slot in SLOTS if slot in chosen):
+        if slot in VALUES:
             row[slot] = draw.choice(kinds if slot == "kind" else VALUES[slot])
+            continue
+        row[slot] = invented_name(draw, unseen)
+        while list(row.values()).count(row[slot]) > 1:
+            row[slot] = invented_name(draw, unseen)
     return row
 
 
-def values(row: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """The row without its names: no two rows of the set have the same."""
-    return tuple((slot, row[slot]) for slot in VALUES if slot in row)
+def combination(row: dict[str, str]) -> Combination:
+    """The slots of a row and, but for the names, their values."""
+    return tuple((slot, "" if slot in NAMES else value) for slot, value in row.items())
 
 
-def rows(draw: random.Random, split: str, taken: set) -> Iterable[dict]:
-    """The rows of one split, none with values that are taken already."""
+def combinations(kinds: Sequence[str]) -> Iterable[Combination]:
+    """Every combination that a row with these kinds of place can have."""
+    found = {"name": [""], **VALUES, "kind": kinds}
+    options = [
+        [(slot, value) for value in found.get(slot, [""])] + [None] * (slot != "name")
+        for slot in SLOTS
+    ]
+    for chosen in itertools.product(*options):
+        yield tuple(pair for pair in chosen if pair)
+
+
+def rows(draw: random.Random, split: str, own: set[Combination]) -> Iterable[dict]:
+    """The rows of one split, with the combinations that are its own or have the held-out kind."""
     held_out = HELD_OUT_ROWS if split == "test" else 0
-    kinds = [kind for kind in VALUES["kind"] if kind != HELD_OUT]
     made = 0
     while made < SIZES[split]:
         extra = made < held_out
-        row = draw_row(draw, [HELD_OUT] if extra else kinds, split == "test", must=extra)
-        if values(row) in taken or row.get("near") == row["name"]:
+        row = draw_row(draw, [HELD_OUT] if extra else KINDS, split == "test", must=extra)
+        if not extra and combination(row) not in own:
             continue
-        taken.add(values(row))
         made += 1
         yield {
             "text": " | ".join(f"{slot}: {value}" for slot, value in row.items()) + " =>",
@@ -335,10 +373,10 @@ def rows(draw: random.Random, split: str, taken: set) -> Iterable[dict]:
 def main(folder: str | Path = HERE) -> None:
     """Write the splits, slots.json and SHA256SUMS into the folder."""
     draw = random.Random(SEED)
-    taken: set = set()
+    own = deal(combinations(KINDS), draw)  # so that train and test share no combination
     files = {"slots.json": json.dumps({"names": NAMES, "phrases": PHRASES}, indent=1) + "\n"}
-    for split in ("test", "validation", "train"):  # test first: few values have few slots
-        made = list(rows(draw, split, taken))
+    for split in SIZES:
+        made = list(rows(draw, split, own[split]))
         draw.shuffle(made)
         files[f"{split}.jsonl"] = "".join(json.dumps(row) + "\n" for row in made)
     save(Path(folder), files)

@@ -13,7 +13,7 @@ from peftlab import paths
 
 SPLITS = ("train", "validation", "test")
 RESTAURANTS, FACTS = paths.DATASETS / "restaurants", paths.DATASETS / "facts"
-ORDER = ["name", "kind", "food", "price", "rating", "area", "family", "near"]
+ORDER = ["name", "kind", "food", "price", "rating", "area", "family", "town", "near", "chef"]
 
 
 def module(path):
@@ -43,7 +43,8 @@ def lines(name):
 ROWS = {split: lines(split) for split in SPLITS}
 KNOWN = {split: table(split) for split in SPLITS}
 PROMPTS = table("prompts")
-PHRASES = json.loads((RESTAURANTS / "slots.json").read_text())["phrases"]
+SLOTS = json.loads((RESTAURANTS / "slots.json").read_text())
+NAMES, PHRASES = SLOTS["names"], SLOTS["phrases"]
 
 
 def meaning(row):
@@ -76,31 +77,42 @@ def test_the_generator_makes_the_committed_files_again_byte_for_byte(folder, tmp
 
 
 def test_restaurants_has_the_sizes_of_its_card():
-    assert [len(ROWS[split]) for split in SPLITS] == [1500, 200, 400]
+    assert [len(ROWS[split]) for split in SPLITS] == [1000, 200, 400]
     assert Counter(row["kind"] for row in ROWS["test"]) == {"seen": 250, "held-out": 150}
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_a_meaning_has_its_name_and_two_to_seven_other_slots_in_order(split):
+def test_a_meaning_has_its_name_and_three_to_six_other_slots_in_order(split):
     for row in ROWS[split]:
         slots = list(meaning(row))
-        assert slots[0] == "name" and 3 <= len(slots) <= 8
+        assert slots[0] == "name" and 4 <= len(slots) <= 7
+        assert 1 <= len(PHRASES.keys() & set(slots)) <= 3
         assert slots == [slot for slot in ORDER if slot in slots]
 
 
-def test_no_two_rows_have_the_same_values_whatever_their_names():
-    values = Counter(
-        frozenset((slot, value) for slot, value in meaning(row).items() if slot in PHRASES)
-        for split in SPLITS
-        for row in ROWS[split]
-    )
-    assert set(values.values()) == {1}
+@pytest.mark.parametrize("split", SPLITS)
+def test_names_are_most_slots_of_every_split(split):
+    assert NAMES == ["name", "near", "chef", "town"]
+    slots = Counter(slot for row in ROWS[split] for slot in meaning(row))
+    assert 0.55 <= sum(slots[name] for name in NAMES) / slots.total() <= 0.65
+    assert all(0.8 <= slots[name] / len(ROWS[split]) <= 0.9 for name in NAMES[1:])
+
+
+def test_no_two_splits_share_a_text_or_the_slots_and_values_of_a_row_whatever_its_names():
+    homes = defaultdict(set)
+    for split in SPLITS:
+        for row in ROWS[split]:
+            slots = meaning(row).items()
+            found = frozenset((slot, "" if slot in NAMES else value) for slot, value in slots)
+            for shared in (found, *row["references"]):
+                homes[shared].add(split)
+    assert all(len(splits) == 1 for splits in homes.values())
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_only_names_in_test_are_reserved(split):
+def test_the_names_of_a_row_differ_and_only_those_in_test_are_reserved(split):
     for row in ROWS[split]:
-        found = [value for slot, value in meaning(row).items() if slot in ("name", "near")]
+        found = [value for slot, value in meaning(row).items() if slot in NAMES]
         assert len(set(found)) == len(found)
         assert all(lexicon.reserved(name) == (split == "test") for name in found)
 
@@ -119,7 +131,7 @@ def test_every_reference_says_each_slot_once_and_nothing_else(split):
         for text in row["references"]:
             assert said(text) == sorted((s, v) for s, v in slots.items() if s in PHRASES), text
             words = re.findall(r"\w+", text)
-            for name in (slots["name"], slots.get("near", slots["name"])):
+            for name in (value for slot, value in slots.items() if slot in NAMES):
                 assert words.count(name) == 1, text
             capitals = set(re.findall(r"(?<!\. )(?<!^)\b[A-Z]\w+", text))
             assert capitals <= set(slots.values()), f"{text}: another name"

@@ -135,3 +135,13 @@ def test_a_lab_starts_from_any_working_directory(where, tmp_path):
         [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_labs_run_on_the_bundled_encoder_and_its_task(tmp_path):
+    result = CliRunner().invoke(
+        cli.main,
+        ["run", "-p", "backbone", "lab-bert", "-p", "task", "opinions", "--output", str(tmp_path)],
+    )
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "01_lora.json").read_text())
+    assert (record["settings"]["backbone"], record["settings"]["task"]) == ("lab-bert", "opinions")

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import (
     Tokenizer,
@@ -49,14 +50,14 @@ from transformers import (
 )
 
 from peftlab import paths
+from peftlab.batches import IGNORED
 from peftlab.files import sha256, write_whole
 from peftlab.ledger import versions
+from peftlab.training import decay_groups
 
 VOCABULARY = 3584
 MASKED = 0.3  # share of the tokens that the masked phase hides
-IGNORED = -100
 SHORT = ("opening", "words", "polarity")  # phases of the corpus that are read in short rows
-TABLES = ("countries", "elements", "animals")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +171,8 @@ def corpus() -> dict[str, Any]:
 
 def corpus_version() -> str:
     """A checksum over the generator and its words: it changes when any document may."""
-    names = ("make_corpus.py", "lexicon.py", "lexicon.toml", *(f"{n}.tsv" for n in TABLES))
+    tables = [f"{name}.tsv" for name in corpus()["SUBJECTS"]]
+    names = ("make_corpus.py", "lexicon.py", "lexicon.toml", *tables)
     sums = [sha256(paths.DATASETS / "corpus" / name) for name in names]
     return hashlib.sha256("".join(sums).encode()).hexdigest()[:16]
 
@@ -402,7 +404,10 @@ def pretrain(
     tokenizer = _tokenizer(recipe, work)
     model = new_model(recipe, tokenizer).to(device)
     optimizer = torch.optim.AdamW(
-        _decay_groups(model), lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True
+        decay_groups(list(model.parameters()), 0.01),
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.98),
+        fused=True,
     )
     state = _resume(recipe, work, model, optimizer)
     held_out = token_rows(tokenizer, recipe, -2, 16)
@@ -470,14 +475,6 @@ def _learning_rate(recipe: Recipe, step: int) -> float:
     return peak * warm * (0.55 + 0.45 * math.cos(math.pi * (step - start) / length))
 
 
-def _decay_groups(model: PreTrainedModel) -> list[dict[str, Any]]:
-    parameters = list(model.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": 0.01},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-
-
 @torch.no_grad()
 def _held_out(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Tensor, causal: bool
@@ -528,8 +525,6 @@ def _resume(
     settings = json.loads(json.dumps(dataclasses.asdict(recipe))) | {"corpus": corpus_version()}
     if not path.is_file():
         return {"recipe": settings, "step": 0, "seconds": 0.0, "curve": []}
-    from safetensors import safe_open
-
     with safe_open(path, "pt") as file:
         state = json.loads(file.metadata()["state"])
     if state["recipe"] != settings:

@@ -182,7 +182,9 @@ def train(
     encoded = encode(tokenizer, examples, max_length)
     batches = LengthBuckets([len(e["input_ids"]) for e in encoded], batch_size, seed)
     loader = DataLoader(encoded, batch_sampler=batches, collate_fn=_collator(tokenizer, task.train))
-    optimizer = _optimizer(attachment, learning_rate, weight_decay)
+    optimizer = torch.optim.AdamW(
+        decay_groups(attachment.parameters(), weight_decay), lr=learning_rate, fused=True
+    )
     accelerator = Accelerator()
     model, optimizer, loader = accelerator.prepare(attachment.model, optimizer, loader)
     total = epochs * len(loader)
@@ -389,16 +391,18 @@ def _labelled(row: dict[str, Any]) -> list[int]:
     return [label for label in row["labels"] if label != IGNORED]
 
 
-def _optimizer(
-    attachment: Attachment, learning_rate: float, weight_decay: float
-) -> torch.optim.Optimizer:
-    """AdamW, with weight decay on matrices only."""
-    parameters = attachment.parameters()
+def decay_groups(parameters: Sequence[torch.Tensor], weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups for an optimizer, with weight decay on matrices only.
+
+    Args:
+        parameters: what trains.
+        weight_decay: of the matrices; biases, norms and other vectors get none.
+    """
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, fused=True)
+    return [group for group in groups if group["params"]]
 
 
 def _diagnosis(

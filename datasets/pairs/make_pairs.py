@@ -17,7 +17,7 @@ from lexicon import invented_name, words  # noqa: E402
 from make_corpus import article, sentence  # noqa: E402
 from splits import deal, write  # noqa: E402
 
-SIZES = {"train": 2000, "validation": 300, "test": 1000}
+SIZES = {"train": 4000, "validation": 300, "test": 1000}
 LABELS = ("entailment", "contradiction", "neutral")
 KINDS = ("attribute", "entity", "negation", "polarity", "roles")
 

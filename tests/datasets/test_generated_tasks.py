@@ -16,7 +16,7 @@ from peftlab.files import sha256
 
 SIZES = {
     "opinions": {"train": 1000, "validation": 300, "test": 1000},
-    "pairs": {"train": 2000, "validation": 300, "test": 1000},
+    "pairs": {"train": 4000, "validation": 300, "test": 1000},
     "entities": {"train": 1500, "validation": 300, "test": 700},
 }
 SPLITS = ("train", "validation", "test")

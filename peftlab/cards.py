@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from peftlab.corpus import MASKED
 from peftlab.files import write_whole
-from peftlab.pretraining import MASKED, write_checksums
+from peftlab.pretraining import write_checksums
 from peftlab.probes import Result
 
 ABOUT = {

@@ -308,16 +308,16 @@ def pretrain(
     """
     import torch
 
-    from peftlab import backbones, cards, pretraining, probes
+    from peftlab import backbones, cards, pretraining, probes, recipes
 
-    if name not in pretraining.RECIPES:
-        raise Refused(f"no recipe {name!r}; there are: {', '.join(pretraining.RECIPES)}")
+    if name not in recipes.RECIPES:
+        raise Refused(f"no recipe {name!r}; there are: {', '.join(recipes.RECIPES)}")
     if device == "cuda" and not torch.cuda.is_available():
         raise Refused("--device cuda: torch finds no GPU here; leave --device out")
     torch.set_num_threads(threads)
     changes = {"tokens": tokens, "seed": seed}
     recipe = dataclasses.replace(
-        pretraining.RECIPES[name], **{k: v for k, v in changes.items() if v is not None}
+        recipes.RECIPES[name], **{k: v for k, v in changes.items() if v is not None}
     )
     try:
         folder = pretraining.pretrain(recipe, output, device=device)

@@ -10,32 +10,19 @@ last one and ends where an uninterrupted run would have.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import platform
-import runpy
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tokenizers import (
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -49,181 +36,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from peftlab import paths
 from peftlab.batches import IGNORED
+from peftlab.corpus import corpus_version, mask_tokens, token_rows, train_tokenizer
 from peftlab.files import sha256, write_whole
 from peftlab.ledger import versions
+from peftlab.recipes import Recipe
 from peftlab.training import decay_groups
-
-VOCABULARY = 3584
-MASKED = 0.3  # share of the tokens that the masked phase hides
-SHORT = ("opening", "words", "polarity")  # phases of the corpus that are read in short rows
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What makes a backbone.
-
-    Args:
-        name: of the backbone.
-        family: "gpt2" or "bert".
-        layers: L.
-        width: D; heads are 32 wide.
-        tokens: of the whole run.
-        phases: the corpus's phases, see `datasets/corpus`, and where in the run each starts, from 0
-            to 1. Rows are a quarter as long in `SHORT` ones.
-        fall: share of the run in which the learning rate first falls to a tenth.
-        restarts: where in the run it starts to fall again, from half.
-        causal: share of the run that predicts the next token; the rest predicts masked ones.
-        init_std: standard deviation of the initial weights.
-        learning_rate: the highest one.
-        row: T, tokens of a row; also the number of positions.
-        rows: B, rows of a step.
-        interval: steps between two checkpoints.
-        seed: of the corpus, of the weights and of the masks.
-    """
-
-    name: str
-    family: str
-    layers: int
-    width: int
-    tokens: int
-    phases: tuple[tuple[str, float], ...] = (("opening", 0), ("middle", 0.25), ("closing", 0.6))
-    fall: float = 1.0
-    restarts: tuple[float, ...] = ()
-    causal: float = 1.0
-    init_std: float = 0.08
-    learning_rate: float = 2e-3
-    row: int = 256
-    rows: int = 4
-    interval: int = 500
-    seed: int = 0
-
-    def phase(self, shard: int) -> str:
-        """Which phase of the corpus an interval reads; shards below 0 are of the middle one."""
-        if shard < 0:
-            return "middle"
-        done = shard * self.interval / self.steps
-        return [phase for phase, start in self.phases if start <= done][-1]
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole run."""
-        return math.ceil(self.tokens / (self.row * self.rows * self.interval)) * self.interval
-
-
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(name="lab-gpt-nano", family="gpt2", layers=2, width=64, tokens=10_000_000),
-        Recipe(
-            name="lab-gpt-micro",
-            family="gpt2",
-            layers=4,
-            width=128,
-            tokens=13_300_000,
-            phases=(("opening", 0), ("middle", 2500 / 13_000), ("closing", 7000 / 13_000)),
-            fall=10_000 / 13_000,
-            restarts=(10_000 / 13_000,),
-        ),
-        Recipe(
-            name="lab-gpt-small",
-            family="gpt2",
-            layers=5,
-            width=192,
-            tokens=14_300_000,
-            phases=(
-                ("opening", 0),
-                ("middle", 2000 / 14_000),
-                ("closing", 4800 / 14_000),
-                ("drill", 11_000 / 14_000),
-            ),
-            fall=8000 / 14_000,
-            restarts=(8000 / 14_000, 11_000 / 14_000),
-        ),
-        Recipe(
-            name="lab-bert",
-            family="bert",
-            layers=6,
-            width=128,
-            tokens=19_900_000,
-            phases=(
-                ("opening", 0),
-                ("middle", 2500 / 19_500),
-                ("closing", 6000 / 19_500),
-                ("words", 13_000 / 19_500),
-                ("polarity", 17_000 / 19_500),
-            ),
-            causal=5000 / 19_500,
-            fall=10_000 / 19_500,
-            restarts=(6500 / 19_500, 13_000 / 19_500, 17_000 / 19_500),
-            init_std=0.04,
-        ),
-    )
-}
-
-
-@cache
-def corpus() -> dict[str, Any]:
-    """The corpus generator's functions, `documents(seed, shard)` and `vocabulary()` among them."""
-    return runpy.run_path(str(paths.DATASETS / "corpus" / "make_corpus.py"))
-
-
-def corpus_version() -> str:
-    """A checksum over the generator and its words: it changes when any document may."""
-    tables = [f"{name}.tsv" for name in corpus()["SUBJECTS"]]
-    names = ("make_corpus.py", "lexicon.py", "lexicon.toml", *tables)
-    sums = [sha256(paths.DATASETS / "corpus" / name) for name in names]
-    return hashlib.sha256("".join(sums).encode()).hexdigest()[:16]
-
-
-def train_tokenizer(recipe: Recipe, documents: int = 40_000) -> PreTrainedTokenizerFast:
-    """A tokenizer trained on documents of a shard of their own.
-
-    The lexicon is added 200 times, so that its words become single tokens: rare and common facts
-    are asked for in the same way.
-
-    Args:
-        recipe: whose family decides the kind: byte-level BPE for GPT-2, cased WordPiece for BERT.
-        documents: how many to read.
-    """
-    made = corpus()
-    texts = list(islice(made["documents"](recipe.seed, -1), documents))
-    texts += [" ".join(made["vocabulary"]())] * 200
-    if recipe.family == "gpt2":
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-        tokenizer.decoder = decoders.ByteLevel()
-        special = {"eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>", "pad_token": "<pad>"}
-        trainer = trainers.BpeTrainer(
-            vocab_size=VOCABULARY,
-            special_tokens=["<|endoftext|>", "<pad>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        )
-        inputs = ["input_ids", "attention_mask"]
-    else:
-        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        tokenizer.decoder = decoders.WordPiece()
-        special = {
-            f"{kind}_token": f"[{kind.upper()}]" for kind in ("pad", "unk", "cls", "sep", "mask")
-        }
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=VOCABULARY, special_tokens=list(special.values()), show_progress=False
-        )
-        inputs = ["input_ids", "token_type_ids", "attention_mask"]
-    tokenizer.train_from_iterator(texts, trainer)
-    if recipe.family == "bert":
-        ends = [(name, tokenizer.token_to_id(name)) for name in ("[SEP]", "[CLS]")]
-        tokenizer.post_processor = processors.BertProcessing(*ends)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=recipe.row,
-        model_input_names=inputs,
-        **special,
-    )
 
 
 def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -283,63 +101,6 @@ def sinusoids(positions: int, width: int, std: float) -> Tensor:
     rates = 10_000 ** (-torch.arange(0, width, 2) / width)
     angles = torch.arange(positions)[:, None] * rates  # (T, D/2)
     return torch.cat([angles.sin(), angles.cos()], 1) * math.sqrt(2) * std
-
-
-def token_rows(
-    tokenizer: PreTrainedTokenizerBase, recipe: Recipe, shard: int, steps: int
-) -> Tensor:
-    """Rows of token ids that all start at the start of a document, in batches.
-
-    Documents follow each other within a row, with an end of text or [SEP] between them; what does
-    not fit at the end of a row is left out.
-
-    Args:
-        tokenizer: of the backbone.
-        recipe: gives B, T and the corpus's seed; in the phases of short rows they are 4B and T/4.
-        shard: which part of the corpus.
-        steps: N, how many batches.
-
-    Returns:
-        (N, B, T) int64
-    """
-    phase = recipe.phase(shard)
-    parts = 4 if phase in SHORT else 1
-    length, count = recipe.row // parts, recipe.rows * parts * steps
-    bert = recipe.family == "bert"
-    start = [tokenizer.cls_token_id] if bert else []
-    end = tokenizer.sep_token_id if bert else tokenizer.eos_token_id
-    source = corpus()["documents"](recipe.seed, shard, phase)
-    rows, row = [], list(start)
-    while len(rows) < count:
-        batch = tokenizer(list(islice(source, 1000)), add_special_tokens=False)["input_ids"]
-        for ids in batch:
-            row += [*ids, end]
-            if len(row) >= length:
-                rows.append(row[:length])
-                row = list(start)
-    return torch.tensor(rows[:count]).view(steps, -1, length)
-
-
-def mask_tokens(
-    ids: Tensor, tokenizer: PreTrainedTokenizerBase, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Hide 30 % of the tokens: 80 % of these become [MASK], 10 % another token, 10 % stay.
-
-    Args:
-        ids: (B, T)
-        tokenizer: gives the mask and the special tokens, which are never hidden.
-        generator: the source of randomness.
-
-    Returns:
-        Inputs and labels, both (B, T); labels are -100 where nothing is to be predicted.
-    """
-    special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
-    hidden = (torch.rand(ids.shape, generator=generator) < MASKED) & ~special
-    kind = torch.rand(ids.shape, generator=generator)
-    other = torch.randint(len(tokenizer), ids.shape, generator=generator)
-    inputs = torch.where(hidden & (kind < 0.8), tokenizer.mask_token_id, ids)
-    inputs = torch.where(hidden & (kind >= 0.9), other, inputs)
-    return inputs, torch.where(hidden, ids, IGNORED)
 
 
 def loss_of(

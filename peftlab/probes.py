@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from peftlab.pretraining import corpus
+from peftlab.corpus import corpus
+from peftlab.tables import Table
 
 #: Wordings of facts that the corpus never uses, for the unseen-wording probe.
 UNSEEN_WORDINGS = {
@@ -275,17 +276,15 @@ def table(results: list[Result], kinds: bool = False) -> str:
         results: as `probe` gives them.
         kinds: a line for each kind as well.
     """
-    lines = [("probe", "right", "of", "share", "gate")]
+    rows = []
     for r in results:
         gate = "-" if r.gate is None else f"{r.gate:.0%} {'passed' if r.passed else 'FAILED'}"
-        lines.append((r.probe, str(r.right), str(r.asked), f"{r.share:.1%}", gate))
+        rows.append(_row(r.probe, r.right, r.asked, gate))
         if kinds:
-            for kind, (right, asked) in r.by_kind.items():
-                lines.append((f"  {kind}", str(right), str(asked), f"{right / asked:.1%}", ""))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [line[0].ljust(widths[0]), *map(str.rjust, line[1:4], widths[1:4]), line[4]]
-        ).rstrip()
-        for line in lines
-    )
+            rows += [_row(f"  {kind}", *counted) for kind, counted in r.by_kind.items()]
+    return repr(Table(rows))
+
+
+def _row(probe: str, right: int, asked: int, gate: str = "") -> dict[str, str | int]:
+    share = f"{right / asked:.1%}"
+    return {"probe": probe, "right": right, "of": asked, "share": share, "gate": gate}

@@ -49,8 +49,9 @@ class Table:
         columns, cells = self._cells()
         lines = [columns, *cells]
         widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+        side = [str.rjust if self._is_numeric(column) else str.ljust for column in columns]
         text = [
-            "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+            "  ".join(put(c, w) for put, c, w in zip(side, line, widths, strict=True)).rstrip()
             for line in lines
         ]
         return "\n".join(([self.caption] if self.caption else []) + text)

@@ -9,8 +9,10 @@ import torch
 from peftlab import paths, probes
 from peftlab.anatomy import backbone_parameters
 from peftlab.backbones import available, load_backbone, load_language_model
+from peftlab.corpus import corpus_version
 from peftlab.files import sha256
-from peftlab.pretraining import RECIPES, corpus_version, pretrain
+from peftlab.pretraining import pretrain
+from peftlab.recipes import RECIPES
 from peftlab.tasks import load_task
 
 FOLDER = paths.DATASETS / "backbones"

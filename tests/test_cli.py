@@ -18,12 +18,13 @@ from peftlab import (
     paths,
     pretraining,
     probes,
+    recipes,
     runner,
     separation,
 )
 from peftlab.cli import main
 from peftlab.methods import METHODS, LoRA
-from peftlab.pretraining import Recipe
+from peftlab.recipes import Recipe
 
 
 @pytest.fixture
@@ -298,7 +299,7 @@ TINY = Recipe(
 def tiny_recipe(monkeypatch):
     """A recipe that is done in seconds, its tokenizer too."""
     made = pretraining.train_tokenizer(TINY, documents=100)
-    monkeypatch.setattr(pretraining, "RECIPES", {"tiny": TINY})
+    monkeypatch.setattr(recipes, "RECIPES", {"tiny": TINY})
     monkeypatch.setattr(pretraining, "train_tokenizer", lambda recipe: made)
     monkeypatch.setattr(probes, "GATES", {"tiny": {"dictionary": 0.9}})
     few = {name: items[:3] for name, items in probes.questions().items()}

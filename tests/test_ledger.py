@@ -221,7 +221,8 @@ def test_a_table_aligns_numbers_to_the_right_and_the_rest_to_the_left():
 def test_a_table_as_text_has_columns_that_line_up():
     rows = [{"name": "a long name", "n": 1}, {"name": "b", "n": 1234567}]
     lines = repr(Table(rows, caption="A caption")).splitlines()
-    assert lines == ["A caption", "name         n", "a long name  1", "b            1,234,567"]
+    columns = ["name                 n", "a long name          1", "b            1,234,567"]
+    assert lines == ["A caption", *columns]
 
 
 @pytest.mark.parametrize(

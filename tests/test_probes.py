@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from peftlab import pretraining, probes
-from peftlab.pretraining import RECIPES, corpus
+from peftlab.corpus import corpus
 from peftlab.probes import GATES, Question, Result
+from peftlab.recipes import RECIPES
 
 DOCUMENTS = 20_000
 

@@ -127,8 +127,8 @@ def separation(
         jobs: runs side by side.
 
     Returns:
-        "runs", "margins" (one row a demand, see `judge`) and "prompts", the accuracy of each
-        hand-written prompt of `facts` on lab-gpt-micro.
+        "runs" without their curves, "margins" (one row a trial, see `judge`) and "prompts", the
+        accuracy of each hand-written prompt of `facts` on lab-gpt-micro.
 
     Raises:
         ValueError: no study of a task.
@@ -147,7 +147,9 @@ def separation(
                 folder=folder,
                 jobs=jobs,
             )
-            runs += found
+            runs += [
+                {k: v for k, v in run.items() if k not in ("history", "spectra")} for run in found
+            ]
             margins += judge(study, found)
     prompts = prompt_spread() if not tasks or "facts" in tasks else {}
     return {"runs": runs, "margins": margins, "prompts": prompts}

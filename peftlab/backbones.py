@@ -29,6 +29,7 @@ _AUTO_CLASSES = {
     "seq2seq_lm": "AutoModelForSeq2SeqLM",
     "masked_lm": "AutoModelForMaskedLM",
 }
+WEIGHTS = ("config.json", "model.safetensors", "tokenizer.json")  # what a bundled folder must have
 _CLASSIFIERS = ("sequence_classification", "token_classification")
 
 
@@ -166,12 +167,15 @@ def _writing_head(config: Any, task: Task) -> str:
 
 def _folder(name: str) -> str:
     """Where the files of a backbone are; for a hub id the id itself, once it is within reach."""
+    if not name.strip():
+        raise ValueError(f"give a backbone a name; bundled or installed: {', '.join(available())}")
     if name == "minilm":
         return str(_minilm())
     shelf = paths.DATASETS / "backbones"
     bundled = shelf / name
-    if bundled.parent == shelf and (bundled / "config.json").is_file():
-        for file in checksums(bundled):
+    if name and bundled.parent == shelf and bundled.is_dir():
+        present = {p.name for p in bundled.iterdir() if p.suffix in (".json", ".safetensors")}
+        for file in sorted({*checksums(bundled), *present, *WEIGHTS}):
             check_listed(bundled, file)
         return str(bundled)
     folder = Path(name)
@@ -201,7 +205,15 @@ def _minilm() -> Path:
 
 
 def _refuse_gaps(model: PreTrainedModel, head: str | None, missing: Iterable[str]) -> None:
-    """Refuse weights that lack a projection of a block: transformers would draw it at random."""
+    """Refuse weights that lack a projection of a block, or a language model's head.
+
+    Transformers would draw them at random.
+    """
+    if head not in (None, *_CLASSIFIERS) and missing:
+        raise OSError(
+            f"the weights have no {head} head: they lack {sorted(missing)[0]}; "
+            "they are good for classification"
+        )
     prefix = anatomy.base_prefix(model)
     blocks = {f"{prefix}{p.name}.weight" for p in anatomy.projections(model.config, head)}
     if absent := sorted(blocks.intersection(missing)):

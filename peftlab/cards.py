@@ -11,6 +11,7 @@ from peftlab.corpus import MASKED
 from peftlab.files import write_whole
 from peftlab.pretraining import write_checksums
 from peftlab.probes import Result
+from peftlab.recipes import SCATTERED, SHORT
 
 ABOUT = {
     "gpt2": "A decoder of the GPT-2 architecture, with byte-level BPE.",
@@ -58,10 +59,22 @@ def _text(made: dict[str, Any], results: Sequence[Result]) -> str:
     again = "".join(
         f", at {share:.0%} of the steps again from half" for share in recipe["restarts"]
     )
+    phases = "; ".join(
+        f"{phase} from {start:.0%}, rows of {recipe['row'] // (4 if phase in SHORT else 1)}"
+        + ", half of them at a random position" * (phase in SCATTERED)
+        for phase, start in recipe["phases"]
+    )
     rows = "\n".join(
         f"| {r.probe} | {r.right} of {r.asked} | {r.share:.1%} "
         f"| {'reported' if r.gate is None else f'at least {r.gate:.0%}'} |"
         for r in results
+    )
+    best = min(point["held_out_loss"] for point in curve if point["phase"] == last["phase"])
+    forgotten = (
+        f"; it was {best:.3f} at its lowest: the last phases have no such documents, and the names "
+        "and cards in them are forgotten"
+        if last["held_out_loss"] > 2 * best
+        else ""
     )
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     return f"""# {recipe["name"]}
@@ -80,8 +93,9 @@ float16 on disk.
 |---|---|
 | data | the project's own generated corpus, `datasets/corpus`, seed {recipe["seed"]}, \
 version {recipe["corpus"]} |
-| tokens | {made["tokens"]:,} in {made["step"]:,} steps of {recipe["rows"]} rows of \
-{recipe["row"]}; every row starts at the start of a document |
+| tokens | {made["tokens"]:,} in {made["step"]:,} steps of {recipe["rows"] * recipe["row"]:,}; \
+every row starts at the start of a document |
+| phases | {phases} |
 | objective | {objective} |
 | optimizer | AdamW, learning rate {recipe["learning_rate"]:g} with 200 steps of warmup, \
 then a cosine down to a tenth{again}; bfloat16 autocast |
@@ -89,7 +103,7 @@ then a cosine down to a tenth{again}; bfloat16 autocast |
 | hardware | {made["hardware"]}; {made["seconds"] / 60:.0f} minutes |
 | versions | {versions} |
 | loss at the end | {last["train_loss"]:.3f} in training, {last["held_out_loss"]:.3f} on held-out \
-documents of the middle phase (nats a token, {last["phase"]}) |
+documents of the middle phase (nats a token, {last["phase"]}){forgotten} |
 
 ![Loss by step](loss.svg)
 

@@ -324,7 +324,7 @@ def pretrain(
     except (ValueError, OSError) as error:
         raise Refused(str(error)) from error
     except KeyboardInterrupt:
-        click.echo("\nstopped; the same command goes on from the last checkpoint")
+        click.echo("\nstopped; the same command goes on from the last checkpoint, if there is one")
         sys.exit(130)
     click.echo("probing")
     results = probes.probe(*backbones.load_language_model(folder), probes.GATES[name])

@@ -56,13 +56,15 @@ def checksums(folder: Path) -> dict[str, str]:
     """The files that a bundled folder's SHA256SUMS names, with their checksums.
 
     Raises:
-        ValueError: the folder has no SHA256SUMS.
+        ValueError: the folder has no SHA256SUMS, or it is empty or has a line of another form.
     """
     file = folder / "SHA256SUMS"
     if not file.is_file():
         raise ValueError(f"{file} is missing; {REINSTALL}")
-    lines = file.read_text().splitlines()
-    return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+    lines = [line.split() for line in file.read_text().splitlines()]
+    if not lines or any(len(line) != 2 for line in lines):
+        raise ValueError(f"{file} is truncated or altered; {REINSTALL}")
+    return {name: digest for digest, name in lines}
 
 
 def check_listed(folder: Path, name: str) -> Path:

@@ -40,8 +40,10 @@ from peftlab.batches import IGNORED
 from peftlab.corpus import corpus_version, mask_tokens, token_rows, train_tokenizer
 from peftlab.files import sha256, write_whole
 from peftlab.ledger import versions
-from peftlab.recipes import Recipe
+from peftlab.recipes import SCATTERED, Recipe
 from peftlab.training import decay_groups
+
+CHECKPOINT = "checkpoint.safetensors"
 
 
 def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -109,6 +111,7 @@ def loss_of(
     ids: Tensor,
     causal: bool,
     generator: torch.Generator,
+    scatter: bool = False,
 ) -> Tensor:
     """Mean cross-entropy, in nats: of each next token, or of the masked ones.
 
@@ -117,7 +120,8 @@ def loss_of(
         tokenizer: of the same backbone.
         ids: (B, T) on the CPU.
         causal: predict next tokens. BERT does so under a causal mask.
-        generator: of the masks.
+        generator: of the masks, and of the places of scattered rows.
+        scatter: let every other row of masked tokens, by chance, start at a random position.
     """
     device = model.device
     if causal:
@@ -131,7 +135,14 @@ def loss_of(
         labels = ids[:, 1:]
     else:
         inputs, labels = (x.to(device) for x in mask_tokens(ids, tokenizer, generator))
-        logits = model(input_ids=inputs).logits
+        places = None
+        if scatter:
+            length = ids.shape[1]
+            last = model.config.max_position_embeddings - length
+            start = torch.randint(last + 1, (len(ids), 1), generator=generator)
+            start *= torch.randint(2, start.shape, generator=generator)
+            places = (start + torch.arange(length)).to(device)  # (B, T)
+        logits = model(input_ids=inputs, position_ids=places).logits
     return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED)
 
 
@@ -156,11 +167,16 @@ def pretrain(
         pretraining.json (recipe, versions, hardware, loss curve) and SHA256SUMS.
 
     Raises:
-        ValueError: a checkpoint of another recipe is in the way, or the loss is not finite.
+        ValueError: a backbone, a damaged checkpoint or one of another recipe is in the way, or the
+            loss is not finite.
         KeyboardInterrupt: Ctrl-C; at most one interval is lost.
     """
     folder = Path(folder)
     work = folder / f"{recipe.name}.partial"
+    if (folder / recipe.name).exists() and not (work / CHECKPOINT).is_file():
+        raise ValueError(
+            f"{folder / recipe.name} exists already; delete it, or choose another folder"
+        )
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = _tokenizer(recipe, work)
     model = new_model(recipe, tokenizer).to(device)
@@ -185,6 +201,7 @@ def pretrain(
         started = time.perf_counter()
         batches = token_rows(tokenizer, recipe, number, recipe.interval)
         generator = torch.Generator().manual_seed(1000 * recipe.seed + number)
+        scatter = recipe.phase(number) in SCATTERED
         model.train()
         losses = []
         for ids in batches:
@@ -193,7 +210,7 @@ def pretrain(
                 group["lr"] = _learning_rate(recipe, step)
             causal = step < recipe.causal * recipe.steps
             with torch.autocast(device, torch.bfloat16):
-                loss = loss_of(model, tokenizer, ids, causal, generator)
+                loss = loss_of(model, tokenizer, ids, causal, generator, scatter)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -250,9 +267,17 @@ def _held_out(
 def _tokenizer(recipe: Recipe, work: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of the checkpoint, or a new one."""
     kept = work / "tokenizer"
-    if not (kept / "tokenizer.json").is_file():
+    if not (work / CHECKPOINT).is_file():  # a tokenizer alone may be another recipe's
         train_tokenizer(recipe).save_pretrained(kept)
-    return PreTrainedTokenizerFast.from_pretrained(kept)
+    try:
+        return PreTrainedTokenizerFast.from_pretrained(kept)
+    except Exception as error:
+        raise ValueError(_damaged(kept, work, error)) from error
+
+
+def _damaged(path: Path, work: Path, error: Exception) -> str:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"{path} is damaged ({reason}); delete {work} to start again"
 
 
 def _state_names(model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> Iterator[tuple]:
@@ -274,7 +299,7 @@ def _checkpoint(
     for name, parameter, kept in _state_names(model, optimizer):
         tensors[f"weight/{name}"] = parameter.detach()
         tensors |= {f"{key}/{name}": value for key, value in kept.items()}
-    with write_whole(work / "checkpoint.safetensors") as beside:
+    with write_whole(work / CHECKPOINT) as beside:
         save_file(tensors, beside, metadata={"state": json.dumps(state)})
 
 
@@ -282,24 +307,31 @@ def _resume(
     recipe: Recipe, work: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
     """Put the last checkpoint into model and optimizer; the state of a fresh run without one."""
-    path = work / "checkpoint.safetensors"
+    path = work / CHECKPOINT
     settings = json.loads(json.dumps(dataclasses.asdict(recipe))) | {"corpus": corpus_version()}
     if not path.is_file():
         return {"recipe": settings, "step": 0, "seconds": 0.0, "curve": []}
-    with safe_open(path, "pt") as file:
-        state = json.loads(file.metadata()["state"])
+    try:
+        with safe_open(path, "pt") as file:
+            state = json.loads(file.metadata()["state"])
+        tensors = load_file(path, device=str(model.device))
+    except Exception as error:
+        raise ValueError(_damaged(path, work, error)) from error
     if state["recipe"] != settings:
         differs = [k for k in settings if state["recipe"].get(k) != settings[k]]
         raise ValueError(
             f"{path} belongs to another run: {', '.join(differs)} differ; "
             f"delete {work} to start again"
         )
-    tensors = load_file(path, device=str(model.device))
     with torch.no_grad():
         for name, parameter, kept in _state_names(model, optimizer):
-            parameter.copy_(tensors[f"weight/{name}"])
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                kept[key] = tensors[f"{key}/{name}"]
+            try:
+                parameter.copy_(tensors[f"weight/{name}"])
+                kept["step"] = tensors[f"step/{name}"]
+                for key in ("exp_avg", "exp_avg_sq"):
+                    kept[key] = tensors[f"{key}/{name}"].view_as(parameter)
+            except (KeyError, RuntimeError) as error:
+                raise ValueError(_damaged(path, work, error)) from error
     return state
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 SHORT = ("opening", "words", "polarity")  # phases of the corpus that are read in short rows
+SCATTERED = ("polarity",)  # of these, those of which half the rows start at a random position
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,8 @@ class Recipe:
         width: D; heads are 32 wide.
         tokens: of the whole run.
         phases: the corpus's phases, see `datasets/corpus`, and where in the run each starts, from 0
-            to 1. Rows are a quarter as long in `SHORT` ones.
+            to 1. Rows are a quarter as long in `SHORT` ones; in `SCATTERED` ones half of them start
+            at a random position, so that no position is forgotten.
         fall: share of the run in which the learning rate first falls to a tenth.
         restarts: where in the run it starts to fall again, from half.
         causal: share of the run that predicts the next token; the rest predicts masked ones.

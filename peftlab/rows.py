@@ -21,6 +21,8 @@ COLUMNS = {
     "target": ("target",),
     "references": ("references",),
 }
+SUBJECT, ANSWER = "[X]", "[Y]"  # the two gaps of a cloze prompt
+NUMBER = "number in the file"  # where a row of a single file stood before it was shuffled
 TEXTS = ("target", "references")  # either answers with a text; an example may have both
 
 
@@ -33,7 +35,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             if path.suffix == ".jsonl":
                 rows = [json.loads(line) for line in file if line.strip()]
             else:
-                rows = list(csv.DictReader(file, delimiter=DELIMITERS[path.suffix], strict=True))
+                reader = csv.DictReader(file, delimiter=DELIMITERS[path.suffix], strict=True)
+                header = list(reader.fieldnames or [])
+                if twice := [column for column in header if header.count(column) > 1]:
+                    raise ValueError(f"{path} has two columns called {twice[0]!r}; rename one")
+                rows = list(reader)
     except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
     if not rows:
@@ -93,6 +99,7 @@ def parse_row(
 
     An answer is the name of a label, one name a word, or the tuple of accepted texts.
     """
+    where = f"example {row.get(NUMBER, line)} of {'the file' if NUMBER in row else split}"
     values = {}
     either = [role for role in TEXTS if role in found and not _blank(row.get(found[role]))]
     for role, column in found.items():
@@ -100,7 +107,9 @@ def parse_row(
         if _blank(value):
             if role in TEXTS and either:
                 continue
-            raise ValueError(f"{name}: example {line} of {split} has no {role} (column {column!r})")
+            raise ValueError(f"{name}: {where} has no {role} (column {column!r})")
+        if role in ("text", "text_pair", "target") and not isinstance(value, (str, int, float)):
+            raise ValueError(f"{name}: {where} has the {role} {value!r}; it must be one text")
         values[role] = value
     tags = {k: v for k, v in row.items() if k not in found.values() and isinstance(v, str)}
     if either:
@@ -108,8 +117,16 @@ def parse_row(
         texts = values["references"] if "references" in values else [str(values["target"])]
         if not isinstance(texts, list) or any(_blank(t) or not isinstance(t, str) for t in texts):
             raise ValueError(
-                f"{name}: example {line} of {split} has references {texts!r}; they are a "
+                f"{name}: {where} has references {texts!r}; they are a "
                 "list of texts, as JSONL holds it; a column with one text is called target"
+            )
+        text = str(values["text"])
+        if text.count(ANSWER) > 1:
+            raise ValueError(f"{name}: {where} has more than one {ANSWER}; an answer fills one gap")
+        if SUBJECT in text and ANSWER in text:
+            raise ValueError(
+                f"{name}: {where} has {SUBJECT}; write the subject itself in its place: only the "
+                "prompts of the bundled facts fill it in"
             )
         return str(values["text"]), tuple(texts), None if pair is None else str(pair), tags
     if "tokens" not in values:
@@ -119,9 +136,7 @@ def parse_row(
         v.split() if isinstance(v, str) else v for v in (values["tokens"], values["tags"])
     )
     if len(tokens) != len(labels):
-        raise ValueError(
-            f"{name}: example {line} of {split} has {len(tokens)} tokens but {len(labels)} tags"
-        )
+        raise ValueError(f"{name}: {where} has {len(tokens)} tokens but {len(labels)} tags")
     return tuple(map(str, tokens)), tuple(map(str, labels)), None, tags
 
 

@@ -22,11 +22,19 @@ from typing import Any
 
 from peftlab import paths
 from peftlab.files import check_listed, checksums
-from peftlab.rows import COLUMNS, SUFFIXES, find_columns, parse_row, read_rows
+from peftlab.rows import (
+    ANSWER,
+    COLUMNS,
+    NUMBER,
+    SUBJECT,
+    SUFFIXES,
+    find_columns,
+    parse_row,
+    read_rows,
+)
 
 SPLITS = ("train", "validation", "test")
 BUNDLED = ("reviews", "opinions", "entities", "pairs", "restaurants", "facts")
-SUBJECT, ANSWER = "[X]", "[Y]"  # the two gaps of a cloze prompt
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ class Task:
         """The same cloze task in another wording.
 
         Args:
-            prompt: such as "The capital of [X] is [Y] ."; with several relations, one by name for
+            prompt: such as "The capital of [X] is [Y]."; with several relations, one by name for
                 each that changes. For decoders [X] must come before [Y].
 
         Raises:
@@ -122,6 +130,8 @@ class Task:
                     f"serve all; give {{{next(iter(self.prompts))!r}: {prompt!r}}}"
                 )
             prompt = dict.fromkeys(self.prompts, prompt)
+        if not isinstance(prompt, Mapping):
+            raise TypeError(f"a prompt is a text, or texts by relation; got {prompt!r}")
         if unknown := sorted(prompt.keys() - self.prompts.keys()):
             raise ValueError(
                 f"no relation {unknown[0]!r} in task {self.name!r}; it has: "
@@ -171,7 +181,7 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
     if name.startswith("hub:"):
         return _from_hub(name, columns)
     path = Path(name)
-    if path.is_dir():
+    if name.strip() and path.is_dir():
         found = {
             s: next((path / f"{s}{e}" for e in SUFFIXES if (path / f"{s}{e}").is_file()), None)
             for s in SPLITS
@@ -238,6 +248,8 @@ def _facts(name: str) -> Task:
 
 
 def _check_prompt(prompt: str) -> None:
+    if not isinstance(prompt, str):
+        raise TypeError(f"a prompt is a text with {SUBJECT} and {ANSWER}; got {prompt!r}")
     for gap in (SUBJECT, ANSWER):
         if prompt.count(gap) != 1:
             raise ValueError(
@@ -300,6 +312,8 @@ def _load_hub(datasets: Any, dataset_id: str, config: str) -> Any:
 
 def _split(rows: list[dict[str, Any]], column: str, seed: int) -> dict[str, list[dict[str, Any]]]:
     """80/10/10, seeded; examples with the same text stay in one split."""
+    for number, row in enumerate(rows, start=1):
+        row[NUMBER] = number
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(str(row.get(column)), []).append(row)

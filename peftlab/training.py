@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -142,7 +142,8 @@ def train(
         warmup: share of the steps over which the learning rate rises, from 0 to 1.
         weight_decay: on matrices; biases, norms and other vectors are left out.
         max_grad_norm: gradients are scaled down to this norm.
-        max_length: longer inputs are cut to this many tokens, see `peftlab.batches.encode`.
+        max_length: longer inputs are cut to this many tokens, and to the model's table of
+            positions; see `peftlab.batches.encode`.
         seed: of the order of the batches and of dropout.
         validate: evaluate after each epoch.
         progress: show a bar with the loss and the time left.
@@ -179,9 +180,10 @@ def train(
 
     torch.manual_seed(seed)
     attachment.model.zero_grad(set_to_none=True)  # whatever an earlier backward left behind
+    max_length = _fitting(attachment.model, max_length)
     encoded = encode(tokenizer, examples, max_length)
     batches = LengthBuckets([len(e["input_ids"]) for e in encoded], batch_size, seed)
-    loader = DataLoader(encoded, batch_sampler=batches, collate_fn=_collator(tokenizer, task.train))
+    loader = DataLoader(encoded, batch_sampler=batches, collate_fn=collator(tokenizer, "right"))
     optimizer = torch.optim.AdamW(
         decay_groups(attachment.parameters(), weight_decay), lr=learning_rate, fused=True
     )
@@ -256,12 +258,29 @@ def evaluate(
     longer than the longest reference. A gap "[Y]" is filled with as many tokens as its answer has:
     an encoder fills that many masks, a decoder goes on from what stands before.
 
+    Args:
+        model: with the head that the examples need, such as `load_backbone(name, task)` gives it.
+        tokenizer: of the same backbone.
+        examples: at least one.
+        batch_size: examples at a time, at least 1.
+        max_length: longer inputs are cut, see `train`.
+
     Raises:
-        ValueError: `examples` is empty, or does not fit the tokenizer; see
-            `peftlab.batches.encode`.
+        ValueError: `examples` is empty, or does not fit the tokenizer (see `batches.encode`)
+            or the model's head; or a number is out of range.
     """
     if not examples:
         raise ValueError("there is nothing to evaluate: the split is empty")
+    for name, value in (("batch_size", batch_size), ("max_length", max_length)):
+        require_number(name, value, 1, integer=True)
+    writing = anatomy.head_of(model) in ("causal_lm", "masked_lm")
+    if writing != bool(examples[0].references):
+        raise ValueError(
+            f"{type(model).__name__} cannot answer these examples, which ask for "
+            f"{'texts' if examples[0].references else 'labels'}; "
+            "load the model with load_backbone(name, task)"
+        )
+    max_length = _fitting(model, max_length)
     encoded = encode(tokenizer, examples, max_length)
     with _eval_mode(model):
         loss, answers = _answers(model, tokenizer, examples, encoded, batch_size)
@@ -277,6 +296,14 @@ def evaluate(
                 for example, answer, row in zip(examples, answers, encoded, strict=True)
             ]
     return Evaluation(tuple(examples), tuple(predictions), loss)
+
+
+def _fitting(model: PreTrainedModel, max_length: int) -> int:
+    """The length asked for, or what the model's table of positions has room for."""
+    room = getattr(model.config, "max_position_embeddings", None) or max_length
+    if model.config.model_type == "roberta":  # counts from behind the padding id
+        room -= model.config.pad_token_id + 1
+    return min(max_length, room)
 
 
 def _writes(model: PreTrainedModel, examples: Sequence[Example]) -> bool:
@@ -315,7 +342,7 @@ def _answers(
 ) -> tuple[float, list[Any]]:
     """Mean loss, and the likeliest label of each example or of each of its labelled tokens."""
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]["input_ids"]))
-    collate, device = _collator(tokenizer, examples), next(model.parameters()).device
+    collate, device = collator(tokenizer, "right"), next(model.parameters()).device
     shift = int(anatomy.head_of(model) == "causal_lm")  # there a token predicts the next one
     answers: list[Any] = [None] * len(encoded)
     loss_sum, label_count = 0.0, 0
@@ -380,11 +407,6 @@ def _eval_mode(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         model.train(mode)
-
-
-def _collator(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> Callable:
-    """Answers in texts are padded on the right, since GPT-2 counts positions from the left."""
-    return collator(tokenizer, "right" if examples[0].references else None)
 
 
 def _labelled(row: dict[str, Any]) -> list[int]:

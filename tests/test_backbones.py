@@ -16,6 +16,7 @@ from tiny import tiny
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from peftlab import anatomy, backbones, load_backbone, load_task, paths
+from peftlab.backbones import load_language_model
 from peftlab.files import sha256
 from peftlab.tasks import Example, Task
 
@@ -83,7 +84,7 @@ def test_minilm_knows_which_words_are_alike():
     assert film @ movie > film @ kettle + 0.2
 
 
-@pytest.mark.parametrize("head", CLASSES)
+@pytest.mark.parametrize("head", [head for head in CLASSES if head != "masked_lm"])
 def test_every_head_of_bert_loads_on_the_same_backbone(bert, head):
     model, _ = load_backbone(bert, head=head)
     assert type(model).__name__ == CLASSES[head] and anatomy.head_of(model) == head
@@ -91,6 +92,15 @@ def test_every_head_of_bert_loads_on_the_same_backbone(bert, head):
     assert model.config.name_or_path == str(bert)
     plain = load_backbone(bert)[0].encoder
     assert same(model.base_model.encoder, plain)
+
+
+def test_a_language_model_head_that_the_weights_lack_is_refused(bert, tmp_path):
+    for load in (lambda: load_backbone(bert, head="masked_lm"), lambda: load_language_model(bert)):
+        with pytest.raises(ValueError, match=r"have no masked_lm head: they lack cls\.predictions"):
+            load()
+    whole = save(tmp_path / "whole", tiny("bert", "masked_lm"))
+    model, _ = load_language_model(whole)
+    assert type(model).__name__ == CLASSES["masked_lm"]
 
 
 @pytest.mark.parametrize(
@@ -486,3 +496,35 @@ def test_half_downloaded_hub_id_fails_at_once(cache, online):
 
 def test_available_names_what_loads_without_a_network():
     assert "minilm" in backbones.available()
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_backbone_without_a_name_is_refused(name):
+    with pytest.raises(ValueError, match="give a backbone a name; bundled or installed: minilm"):
+        load_backbone(name)
+
+
+@pytest.mark.parametrize("listed", ["", "junk", "abc config.json more"])
+def test_a_list_of_checksums_in_another_form_is_refused_by_name(bundled, listed):
+    (bundled / "SHA256SUMS").write_text(f"{listed}\n" if listed else "")
+    with pytest.raises(ValueError, match=r"SHA256SUMS is truncated or altered; install peftlab"):
+        load_backbone(bundled.name)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_bundled_backbone_needs_its_files_and_their_checksums(bundled, name):
+    sums = bundled / "SHA256SUMS"
+    lines = sums.read_text().splitlines(keepends=True)
+    sums.write_text("".join(line for line in lines if not line.endswith(f" {name}\n")))
+    with pytest.raises(ValueError, match=f"SHA256SUMS does not name {name}"):
+        load_backbone(bundled.name)
+    sums.write_text("".join(lines))
+    (bundled / name).unlink()
+    with pytest.raises(ValueError, match=f"{name} is missing"):
+        load_backbone(bundled.name)
+
+
+def test_a_file_beside_those_of_a_bundled_backbone_is_refused(bundled):
+    (bundled / "added_tokens.json").write_text('{"film": 7}')
+    with pytest.raises(ValueError, match=r"SHA256SUMS does not name added_tokens\.json"):
+        load_backbone(bundled.name)

@@ -5,6 +5,8 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from tiny_recipes import RECIPES, tokenizers
 from transformers import BertForMaskedLM, GPT2LMHeadModel
 
@@ -122,3 +124,75 @@ def test_the_learning_rate_rises_falls_and_starts_again_from_half():
     assert rates[999] == pytest.approx(0.55 * high, rel=0.01)  # half of a fall that is cut short
     assert rates[1000] == rates[2000] == high / 2
     assert rates[1999] == pytest.approx(rates[2999]) == pytest.approx(high / 20, rel=0.01)
+
+
+def stopped(recipe, folder, monkeypatch, at=2):
+    """A run that was stopped in an interval, with the checkpoint before it."""
+    rows = pretraining.token_rows
+
+    def stop(tokenizer, recipe, shard, steps):
+        if shard == at:
+            raise KeyboardInterrupt
+        return rows(tokenizer, recipe, shard, steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "token_rows", stop)
+        with pytest.raises(KeyboardInterrupt):
+            pretraining.pretrain(recipe, folder, progress=False)
+    return folder / f"{recipe.name}.partial"
+
+
+def test_a_tokenizer_that_no_checkpoint_vouches_for_is_made_again(tmp_path, monkeypatch):
+    recipe = RECIPES["gpt2"]
+    work = stopped(recipe, tmp_path, monkeypatch, at=0)
+    tokenizers()["bert"].save_pretrained(work / "tokenizer")  # another recipe's
+    pretraining.pretrain(recipe, tmp_path, progress=False)
+    made = (tmp_path / recipe.name / "tokenizer.json").read_text()
+    assert json.loads(made)["model"]["type"] == "BPE"
+
+
+@pytest.mark.parametrize(
+    "damage", ["garbage", "empty", "another file", "a tensor less", "another shape", "tokenizer"]
+)
+def test_a_damaged_checkpoint_is_refused_by_name_with_the_way_out(damage, tmp_path, monkeypatch):
+    recipe = RECIPES["bert"]
+    work = stopped(recipe, tmp_path, monkeypatch)
+    file = work / "checkpoint.safetensors"
+    with safe_open(file, "pt") as opened:
+        metadata, tensors = opened.metadata(), load_file(file)
+    if damage == "tokenizer":
+        file = work / "tokenizer"
+        (file / "tokenizer.json").write_text("{")
+    elif damage in ("garbage", "empty"):
+        file.write_text("garbage" if damage == "garbage" else "")
+    elif damage == "another file":
+        save_file(tensors, file)
+    else:
+        name = next(key for key in tensors if key.startswith("exp_avg/"))
+        other = {} if damage == "a tensor less" else {name: torch.zeros(3)}
+        save_file({k: v for k, v in tensors.items() if k != name} | other, file, metadata)
+    with pytest.raises(ValueError, match=rf"{file} is damaged .*; delete {work} to start again"):
+        pretraining.pretrain(recipe, tmp_path, progress=False)
+
+
+def test_a_backbone_that_is_there_already_is_not_overwritten(tmp_path):
+    recipe = RECIPES["gpt2"]
+    (tmp_path / recipe.name).mkdir()
+    with pytest.raises(ValueError, match="tiny-gpt exists already; delete it, or choose another"):
+        pretraining.pretrain(recipe, tmp_path, progress=False)
+
+
+def test_half_of_the_scattered_rows_start_anywhere_and_none_goes_beyond_the_table():
+    recipe, tokenizer = RECIPES["bert"], tokenizers()["bert"]
+    model, seen = pretraining.new_model(recipe, tokenizer), []
+    ids = pretraining.token_rows(tokenizer, recipe, 0, 50).flatten(0, 1)  # (400, 8)
+    model.bert.register_forward_pre_hook(
+        lambda _, args, given: seen.append(given["position_ids"]), with_kwargs=True
+    )
+    for scatter in (False, True):
+        pretraining.loss_of(model, tokenizer, ids, False, torch.Generator().manual_seed(0), scatter)
+    assert seen[0] is None
+    starts = seen[1][:, 0]
+    assert seen[1].equal(starts[:, None] + torch.arange(8))
+    assert 0.4 < (starts == 0).float().mean() < 0.6
+    assert starts.max() == 24 and len(starts.unique()) == 25

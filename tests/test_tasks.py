@@ -620,3 +620,48 @@ def test_hub_set_without_training_data_is_refused(hub):
 def test_hub_out_of_reach_says_what_else_there_is(hub):
     with pytest.raises(ValueError, match=r"cannot load 'hub:nowhere'.*download it.*reviews"):
         load_task("hub:nowhere")
+
+
+# What would have been read wrongly without a word
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    file = tmp_path / "twice.tsv"
+    file.write_text("text\tlabel\tlabel\n" + "".join(f"s{i}\tgood\tbad\n" for i in range(20)))
+    with pytest.raises(ValueError, match="has two columns called 'label'; rename one"):
+        load_task(file)
+
+
+@pytest.mark.parametrize("role", ["text", "target"])
+def test_a_list_where_a_text_belongs_is_refused(tmp_path, role):
+    rows = [{"text": f"s{i}", "target": "t"} | ({role: ["x"]} if i == 3 else {}) for i in range(20)]
+    with pytest.raises(ValueError, match=rf"has the {role} \['x'\]; it must be one text"):
+        load_task(write(tmp_path / "lists.jsonl", rows))
+
+
+@pytest.mark.parametrize(
+    "text, match", [("[Y] or [Y]", r"more than one \[Y\]"), ("[X] is [Y]", r"has \[X\]; write")]
+)
+def test_gaps_that_nothing_would_fill_are_refused(tmp_path, text, match):
+    rows = [{"text": f"{text} {i}", "target": "t"} for i in range(20)]
+    with pytest.raises(ValueError, match=match):
+        load_task(write(tmp_path / "gaps.tsv", rows))
+
+
+def test_an_error_names_the_example_by_its_place_in_the_file(tmp_path):
+    rows = [dict(row) for row in ROWS]
+    rows[13]["label"] = ""
+    with pytest.raises(ValueError, match="example 14 of the file has no label"):
+        load_task(write(tmp_path / "hole.tsv", rows))
+
+
+@pytest.mark.parametrize("prompt", [3, None, {"capital": None}])
+def test_a_prompt_that_is_no_text_is_refused(prompt):
+    with pytest.raises(TypeError, match="a prompt is a text"):
+        load_task("facts/capital").rephrase(prompt)
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_task_without_a_name_is_refused(name):
+    with pytest.raises(ValueError, match="no task '"):
+        load_task(name)

@@ -743,3 +743,37 @@ def test_encoder_gives_the_likeliest_token_of_each_mask():
     assert found.predictions == (tokenizer.decode(logits.argmax(-1)),)
     expected = torch.nn.functional.cross_entropy(logits, torch.tensor(answer)).item()
     assert found.loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_labels_do_not_depend_on_the_batch_whatever_the_side_of_the_padding(tokenizer, side):
+    model = attached().model
+    tokenizer.padding_side, before = side, tokenizer.padding_side
+    try:
+        found = [evaluate(model, tokenizer, TASK.train, batch_size=size) for size in (1, 7)]
+    finally:
+        tokenizer.padding_side = before
+    assert found[0].predictions == found[1].predictions
+    assert found[0].loss == pytest.approx(found[1].loss, abs=1e-5)
+
+
+def test_inputs_are_cut_to_the_table_of_positions(tokenizer):
+    model = attached().model
+    room = model.config.max_position_embeddings
+    long = [Example(" ".join(["good"] * (2 * room)), 0)]
+    cut = [Example(" ".join(["good"] * (room - 2)), 0)]
+    found = [evaluate(model, tokenizer, examples, max_length=512) for examples in (long, cut)]
+    assert found[0].loss == pytest.approx(found[1].loss, abs=1e-6)
+
+
+def test_examples_that_the_head_cannot_answer_are_refused(tokenizer):
+    with pytest.raises(ValueError, match="cannot answer these examples, which ask for texts"):
+        evaluate(attached().model, tokenizer, [Example("good", references=("film",))])
+    with pytest.raises(ValueError, match="cannot answer these examples, which ask for labels"):
+        evaluate(text_model(), decoder_tokenizer(), [Example("good", 1)])
+
+
+@pytest.mark.parametrize("setting", ["batch_size", "max_length"])
+def test_evaluate_refuses_sizes_below_one(tokenizer, setting):
+    with pytest.raises(ValueError, match=f"{setting} must be at least 1"):
+        evaluate(attached().model, tokenizer, TASK.train, **{setting: 0})

@@ -36,6 +36,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from peftlab import paths
 from peftlab.batches import IGNORED
 from peftlab.corpus import corpus_version, mask_tokens, token_rows, train_tokenizer
 from peftlab.files import sha256, write_whole
@@ -265,10 +266,22 @@ def _held_out(
 
 
 def _tokenizer(recipe: Recipe, work: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of the checkpoint, or a new one."""
+    """The tokenizer of the checkpoint, of the bundled backbone that this makes again, or a new one.
+
+    Training a tokenizer again breaks ties between words in another way, so that even the first loss
+    would be another.
+    """
     kept = work / "tokenizer"
     if not (work / CHECKPOINT).is_file():  # a tokenizer alone may be another recipe's
-        train_tokenizer(recipe).save_pretrained(kept)
+        bundled = paths.DATASETS / "backbones" / recipe.name
+        same = False
+        if (bundled / "pretraining.json").is_file():
+            made = json.loads((bundled / "pretraining.json").read_text())["recipe"]
+            same = (made["corpus"], made["seed"]) == (corpus_version(), recipe.seed)
+        tokenizer = (
+            PreTrainedTokenizerFast.from_pretrained(bundled) if same else train_tokenizer(recipe)
+        )
+        tokenizer.save_pretrained(kept)
     try:
         return PreTrainedTokenizerFast.from_pretrained(kept)
     except Exception as error:

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from peftlab import paths, probes
+from peftlab import paths, pretraining, probes
 from peftlab.anatomy import backbone_parameters
 from peftlab.backbones import available, load_backbone, load_language_model
 from peftlab.corpus import corpus_version
@@ -80,8 +80,6 @@ def test_the_first_interval_of_a_recipe_gives_the_loss_of_the_card_again(tmp_pat
     name = "lab-gpt-nano"
     card = json.loads((FOLDER / name / "pretraining.json").read_text())["curve"][0]
     with pytest.MonkeyPatch.context() as patch:
-        from peftlab import pretraining
-
         keep = pretraining._checkpoint
 
         def stop(work, model, optimizer, state):
@@ -95,6 +93,23 @@ def test_the_first_interval_of_a_recipe_gives_the_loss_of_the_card_again(tmp_pat
     assert again["train_loss"] == pytest.approx(card["train_loss"], abs=0.05)
     assert again["held_out_loss"] == pytest.approx(card["held_out_loss"], abs=0.05)
     assert (tmp_path / f"{name}.partial" / "checkpoint.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_backbone_is_made_again_with_its_own_tokenizer_and_another_one_is_not(
+    name, tmp_path, monkeypatch
+):
+    shipped = (FOLDER / name / "tokenizer.json").read_bytes()
+    pretraining._tokenizer(RECIPES[name], tmp_path / "again")
+    assert (tmp_path / "again" / "tokenizer" / "tokenizer.json").read_bytes() == shipped
+
+    def train(recipe):
+        raise LookupError(f"trains one for seed {recipe.seed}")
+
+    monkeypatch.setattr(pretraining, "train_tokenizer", train)
+    other = dataclasses.replace(RECIPES[name], seed=1)
+    with pytest.raises(LookupError, match="trains one for seed 1"):
+        pretraining._tokenizer(other, tmp_path / "other")
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -90,7 +90,7 @@ def load_backbone(
     if head in _CLASSIFIERS and task is not None:
         settings["id2label"] = dict(enumerate(task.labels))
         settings["label2id"] = {label: i for i, label in enumerate(task.labels)}
-    with _quiet(), torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]):
         try:
             config = transformers.AutoConfig.from_pretrained(folder, **settings)
             if task is not None and task.head == "causal_lm":
@@ -144,7 +144,7 @@ def load_language_model(
     """
     import transformers
 
-    with _quiet():
+    with quiet():
         try:
             config = transformers.AutoConfig.from_pretrained(_folder(str(name)))
         except (OSError, JSONDecodeError) as error:
@@ -256,8 +256,8 @@ def available() -> list[str]:
 
 
 @contextmanager
-def _quiet():
-    """Keep transformers from reporting a fresh head, which is what was asked for."""
+def quiet():
+    """Keep transformers from reporting a fresh head, which is what was asked for, and from bars."""
     from transformers.utils import logging as transformers_logging
 
     level = transformers_logging.get_verbosity()

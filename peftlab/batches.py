@@ -84,7 +84,7 @@ def _continued(
             f"a decoder reads from left to right and fills the {ANSWER} of {example.text!r} before "
             f"it sees the subject; give a prompt that has [X] before {ANSWER}, or use an encoder"
         )
-    prompt = tokenizer(text.rstrip()).input_ids
+    prompt = tokenizer(text.rstrip(), verbose=False).input_ids  # it is cut further down
     if prompt[-1] == tokenizer.eos_token_id:  # some tokenizers close every text
         prompt.pop()
     answer = answer_ids(tokenizer, example.references[0])

@@ -288,7 +288,12 @@ def _table(rows: list[dict[str, Any]]) -> str:
     type=click.IntRange(min=1),
     help="CPU threads. One gives the card's weights again; another number, others of their kind.",
 )
-@click.option("--tokens", metavar="N", type=click.IntRange(min=1), help="Train on more or fewer.")
+@click.option(
+    "--tokens",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Train on more or fewer, in intervals of 512,000.",
+)
 @click.option("--seed", metavar="N", type=click.IntRange(min=0), help="Another corpus and start.")
 def pretrain(
     name: str,

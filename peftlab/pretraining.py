@@ -37,6 +37,7 @@ from transformers import (
 )
 
 from peftlab import paths
+from peftlab.backbones import quiet
 from peftlab.batches import IGNORED
 from peftlab.corpus import corpus_version, mask_tokens, token_rows, train_tokenizer
 from peftlab.files import sha256, write_whole
@@ -358,7 +359,8 @@ def _finish(
 ) -> Path:
     """Write the backbone as it ships."""
     target = folder / recipe.name
-    model.cpu().half().save_pretrained(target)
+    with quiet():
+        model.cpu().half().save_pretrained(target)
     (target / "generation_config.json").unlink(missing_ok=True)
     tokenizer.save_pretrained(target)
     hardware = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {platform.machine()}"

@@ -24,7 +24,7 @@ from peftlab.backbones import load_backbone
 from peftlab.files import write_whole
 from peftlab.ledger import versions
 from peftlab.methods.base import Method
-from peftlab.metrics import scores
+from peftlab.metrics import scores, scores_by
 from peftlab.tasks import load_task
 from peftlab.training import evaluate, train
 
@@ -78,8 +78,8 @@ def run_trial(
 
     Returns:
         The trained attachment, and the run as plain values: settings, counts, accuracies on
-        validation and test, all scores on test, accuracy by kind where the task has kinds, the
-        history and the seconds.
+        validation and test, all scores on test, accuracy and scores by kind where the task has
+        kinds, the history and the seconds.
 
     Raises:
         ValueError: the backbone, the task or a hyperparameter does not fit; see `load_backbone`,
@@ -102,6 +102,7 @@ def run_trial(
         progress=progress,
     )
     found = evaluate(model, tokenizer, task.test)
+    kinds = "kind" in task.test[0].tags
     run = {
         "label": trial.label,
         **trial.settings(),
@@ -113,7 +114,8 @@ def run_trial(
         "test_accuracy": found.accuracy,
         "test_scores": scores(task, found),
         "test_loss": found.loss,
-        "by_kind": found.by("kind") if "kind" in task.test[0].tags else {},
+        "by_kind": found.by("kind") if kinds else {},
+        "scores_by_kind": scores_by(task, found, "kind") if kinds else {},
         "seconds": history.seconds,
         "history": history.to_dict(),
     }

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from peftlab.tasks import Task
@@ -47,6 +48,23 @@ def scores(task: Task, evaluation: Evaluation) -> dict[str, float]:
         return exact
     slots = {} if task.slots is None else slot_scores(task.slots, evaluation)
     return slots | _overlap(evaluation) | exact
+
+
+def scores_by(task: Task, evaluation: Evaluation, tag: str) -> dict[str, dict[str, float]]:
+    """`scores` of the examples of each value of a tag, such as "kind".
+
+    Args:
+        task: see `scores`.
+        evaluation: see `scores`.
+        tag: that every example has.
+    """
+    pairs = list(zip(evaluation.examples, evaluation.predictions, strict=True))
+    found = {}
+    for value in sorted({example.tags[tag] for example, _ in pairs}):
+        examples, predictions = zip(*(p for p in pairs if p[0].tags[tag] == value), strict=True)
+        part = replace(evaluation, examples=examples, predictions=predictions)
+        found[value] = scores(task, part)
+    return found
 
 
 def headline(task: Task) -> str:

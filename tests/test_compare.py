@@ -117,12 +117,15 @@ def test_the_accuracies_of_a_run_are_those_of_its_model_on_each_split(one, backb
     assert run["validation_accuracy"] == validation.accuracy
     assert run["by_kind"] == test.by("kind")
     assert run["by_kind"].keys() <= set(KINDS)
+    assert run["scores_by_kind"] == {
+        kind: {"accuracy": found["accuracy"]} for kind, found in run["by_kind"].items()
+    }
 
 
 def test_a_task_without_kinds_has_no_accuracy_by_kind(backbone, tmp_path):
     task = write_task(tmp_path / "plain.tsv", rows=20, kinds=False)
     run = compare.run_trial(HEAD, backbone, task, seed=0, progress=False)[1]
-    assert run["by_kind"] == {}
+    assert run["by_kind"] == run["scores_by_kind"] == {}
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(one, backbone, task):

@@ -53,6 +53,15 @@ def test_margins_are_decided_by_means_over_seeds():
     assert decided([0.95], lora=[0.99], random=[0.5]) == {FULL: True, LORA: True, RANDOM: None}
 
 
+def test_a_study_may_be_about_one_kind_of_rows():
+    study = Study(task="opinions", backbone="b", full=(1.0, 1), kind="plain")
+    study.demands[FULL] = ("least", 0.9)
+    kinds = {"plain": {"accuracy": 0.95}, "contrast": {"accuracy": 0.1}}
+    run = {"label": FULL, "test_scores": {"accuracy": 0.5}, "scores_by_kind": kinds}
+    (row,) = judge(study, [run])
+    assert (row["mean"], row["holds"], row["metric"]) == (0.95, True, "accuracy, plain rows")
+
+
 def test_the_table_says_what_holds():
     margins = judge(STUDY, runs(**{FULL: [0.95, 0.97], HEAD: [0.9, 0.9]}))
     prompts = {"capital": {"a": 0.0, "b": 0.75}}

@@ -18,7 +18,7 @@ from lexicon import invented_name, words  # noqa: E402
 from splits import deal, save  # noqa: E402
 
 SEED = 2017
-SIZES = {"train": 3000, "validation": 200, "test": 400}
+SIZES = {"train": 2000, "validation": 200, "test": 400}
 REFERENCES = {"train": 1, "validation": 3, "test": 4}
 HELD_OUT, HELD_OUT_ROWS = "diner", 150  # the kind that only test has, and in how many rows
 NAMES = ("name", "near", "chef", "town")  # slots whose values are invented names

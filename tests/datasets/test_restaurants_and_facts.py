@@ -77,7 +77,7 @@ def test_the_generator_makes_the_committed_files_again_byte_for_byte(folder, tmp
 
 
 def test_restaurants_has_the_sizes_of_its_card():
-    assert [len(ROWS[split]) for split in SPLITS] == [3000, 200, 400]
+    assert [len(ROWS[split]) for split in SPLITS] == [2000, 200, 400]
     assert Counter(row["kind"] for row in ROWS["test"]) == {"seen": 250, "held-out": 150}
 
 

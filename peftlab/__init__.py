@@ -7,8 +7,11 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "LoRA": "methods",
+    "Adapter": "methods",
+    "BitFit": "methods",
     "FullFineTuning": "methods",
     "HeadOnly": "methods",
+    "TopLayers": "methods",
     "load_backbone": "backbones",
     "load_task": "tasks",
     "train": "training",

@@ -283,3 +283,12 @@ def projections(model: PreTrainedModel) -> list[anatomy.Projection]:
     prefix = anatomy.base_prefix(model)
     found = anatomy.projections(model.config, anatomy.head_of(model))
     return [dataclasses.replace(p, name=prefix + p.name) for p in found]
+
+
+def norms(model: PreTrainedModel) -> list[anatomy.Norm]:
+    """The norms of a live model, and what else has a bias outside of its blocks; see `norms` of
+    `peftlab.anatomy`. Paths are full module paths."""
+    check_model(model)
+    prefix = anatomy.base_prefix(model)
+    found = anatomy.norms(model.config, anatomy.head_of(model))
+    return [n if n.beside else dataclasses.replace(n, name=prefix + n.name) for n in found]

@@ -10,7 +10,7 @@ import hashlib
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Trial:
         batch_size: examples a step.
         pretrained: False starts from random weights, the control.
         warmup: share of the steps over which the learning rate rises.
+        examples: how many of the training examples to use, from the first on; None uses all.
     """
 
     label: str
@@ -50,6 +51,7 @@ class Trial:
     batch_size: int = 16
     pretrained: bool = True
     warmup: float = 0.06
+    examples: int | None = None
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the outcome, as plain values."""
@@ -61,7 +63,7 @@ class Trial:
             "batch_size": self.batch_size,
             "pretrained": self.pretrained,
             "warmup": self.warmup,
-        }
+        } | ({} if self.examples is None else {"examples": self.examples})
 
 
 def run_trial(
@@ -87,6 +89,7 @@ def run_trial(
         NonFiniteLossError: see `train`.
     """
     task = load_task(task_name)
+    task = replace(task, train=task.train[: trial.examples])
     model, tokenizer = load_backbone(backbone, task, pretrained=trial.pretrained, seed=seed)
     torch.manual_seed(seed)
     attachment = trial.method.attach(model)

@@ -307,6 +307,129 @@ def overlap_maps(
     return Picture(figure, "Subspace similarity from 0 to 1. " + "; ".join(said) + ".")
 
 
+def heat_map(
+    values: Sequence[Sequence[float | None]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    form: str = "{:.0f}",
+    labels: tuple[str, str] = ("", ""),
+) -> Picture:
+    """A table as a heat map with its numbers written in.
+
+    Args:
+        values: by row and column; None leaves a cell empty.
+        rows: their names, from the top.
+        columns: their names, from the left.
+        title: of the figure.
+        form: how a number is written.
+        labels: what rows and columns are.
+    """
+    if not values:
+        return nothing(title)
+    figure, axes = canvas(1.6 + 0.78 * len(columns), 1.4 + 0.42 * len(rows))
+    numbers = [[float("nan") if v is None else v for v in row] for row in values]
+    image = axes.imshow(numbers, cmap="viridis", aspect="auto")
+    low, high = image.get_clim()
+    said = []
+    for i, row in enumerate(values):
+        for j, value in enumerate(row):
+            if value is not None:
+                colour = "white" if value < (low + high) / 2 else BLACK
+                text = form.format(value)
+                axes.text(j, i, text, ha="center", va="center", fontsize=9, color=colour)
+                said.append(f"{rows[i]}, {columns[j]}: {text}")
+    axes.set_title(title, **_TITLE)
+    axes.set(ylabel=labels[0], xlabel=labels[1])
+    axes.set_xticks(range(len(columns)), list(columns))
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.grid(False)
+    return Picture(figure, f"{title}. " + "; ".join(said) + ".")
+
+
+def log_bars(
+    values: Mapping[str, float], title: str, xlabel: str, ylabel: str, mark: str | None = None
+) -> Picture:
+    """Bars over a logarithmic scale, one of them marked.
+
+    Args:
+        values: above 0, by label.
+        title: of the figure.
+        xlabel: what the labels are.
+        ylabel: what the values are.
+        mark: a label.
+    """
+    figure, axes = canvas(7.5, 2.9)
+    colours = [RED if label == mark else BLUE for label in values]
+    axes.bar(list(values), list(values.values()), color=colours, alpha=0.8, width=0.6)
+    for i, value in enumerate(values.values()):
+        axes.text(i, value, f"{value:.2g}", ha="center", va="bottom", fontsize=9)
+    axes.set_yscale("log")
+    axes.set_title(title, **_TITLE)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.margins(y=0.15)
+    said = "; ".join(f"{label}: {value:.2g}" for label, value in values.items())
+    return Picture(figure, f"{title}. {ylabel} by {xlabel}: {said}.")
+
+
+def choice_bars(
+    values: Mapping[str, float], chosen: Sequence[str], title: str, ylabel: str
+) -> Picture:
+    """Bars of which some are chosen and the others grey.
+
+    Args:
+        values: by label.
+        chosen: labels.
+        title: of the figure.
+        ylabel: what the values are.
+    """
+    figure, axes = canvas(7.5, 2.7)
+    labels = [label.replace("_", "\n") for label in values]
+    colours = [BLUE if label in chosen else "#D8D8D8" for label in values]
+    axes.bar(labels, list(values.values()), color=colours, width=0.65)
+    axes.set_title(title, **_TITLE)
+    axes.set_ylabel(ylabel)
+    axes.tick_params(axis="x", labelsize=9)
+    said = "; ".join(
+        f"{label} {value:,}{' (chosen)' * (label in chosen)}" for label, value in values.items()
+    )
+    return Picture(figure, f"{title}, {ylabel}: {said}.")
+
+
+def two_curves(
+    curves: Mapping[str, Mapping[int, Sequence[float]]], title: str, xlabel: str
+) -> Picture:
+    """Accuracy of several settings over a size: a line through the means, a dot a seed.
+
+    Args:
+        curves: accuracies from 0 to 1 by label and size, one a seed.
+        title: of the figure.
+        xlabel: what the size is.
+    """
+    if not any(curves.values()):
+        return nothing(title)
+    figure, axes = canvas(7.5, 3.2)
+    said = []
+    for (label, points), colour in zip(curves.items(), (BLUE, BLACK, ORANGE), strict=False):
+        sizes = sorted(points)
+        means = [100 * mean_and_spread(points[n])[0] for n in sizes]
+        axes.plot(sizes, means, "-", color=colour, label=label)
+        for n in sizes:
+            axes.plot(
+                [n] * len(points[n]), [100 * v for v in points[n]], "o", color=colour, alpha=0.5
+            )
+        said.append(
+            f"{label}: " + ", ".join(f"{m:.1f} % at {n}" for n, m in zip(sizes, means, strict=True))
+        )
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [str(n) for n in sizes])
+    axes.minorticks_off()
+    axes.set_title(title, **_TITLE)
+    axes.set(xlabel=xlabel, ylabel="test accuracy in %")
+    axes.legend(frameon=False, fontsize=9)
+    return Picture(figure, f"{title}. " + "; ".join(said) + ".")
+
+
 def memory_bars(
     parts: Mapping[str, Mapping[str, float]], title: str = "What each way of training costs"
 ) -> Picture:

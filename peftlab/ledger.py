@@ -11,11 +11,12 @@ import platform
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from peftlab.claims import CLAIMS
 from peftlab.files import write_whole
 from peftlab.methods.base import ParameterCount
 from peftlab.tables import Table
@@ -33,127 +34,6 @@ _MARKS = {
     FAILS: "✘ does not hold",
     CLOSE: "≈ too close to call",
     UNMEASURED: "– not measured",
-}
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a paper says, with its printed number and where it stands."""
-
-    statement: str
-    paper: str
-    where: str
-
-
-@dataclass(frozen=True)
-class Printed:
-    """A parameter count that a paper prints.
-
-    Args:
-        what: the model and setting, in the paper's words.
-        printed: the number as printed.
-        backbone: name in `counting.CATALOG`.
-        hyperparameters: of the method, so that it can be counted again.
-        counted: what the arithmetic gives.
-        agrees: whether it equals the printed number, rounded or cut to as many digits: the papers
-            do both.
-        note: why not, when it does not.
-    """
-
-    what: str
-    printed: str
-    backbone: str
-    hyperparameters: dict[str, Any]
-    counted: int
-    agrees: bool = True
-    note: str = ""
-
-
-_ALL_FOUR = ("query", "key", "value", "attention_output")
-_BUDGET_LABEL = "equals 0.1 % of the model's size, the label that prefix-tuning gives its budget"
-
-PRINTED: dict[str, tuple[Printed, ...]] = {
-    "lora": (
-        Printed("GPT-3, r_q = r_v = 1", "4.7M", "gpt3-175b", {"rank": 1}, 4_718_592),
-        Printed("GPT-3, r_q = r_v = 2", "9.4M", "gpt3-175b", {"rank": 2}, 9_437_184),
-        Printed("GPT-3, r_q = r_v = 4", "18.8M", "gpt3-175b", {"rank": 4}, 18_874_368),
-        Printed("GPT-3, r_q = r_v = 8", "37.7M", "gpt3-175b", {"rank": 8}, 37_748_736),
-        Printed("GPT-3, r_q = r_v = 64", "301.9M", "gpt3-175b", {"rank": 64}, 301_989_888),
-        Printed(
-            "GPT-3, all four r = 64",
-            "603.8M",
-            "gpt3-175b",
-            {"rank": 64, "targets": _ALL_FOUR},
-            603_979_776,
-            agrees=False,
-            note="603.98M after rounding",
-        ),
-        Printed("RoBERTa base, r = 8", "0.3M", "roberta-base", {"rank": 8}, 294_912),
-        Printed("RoBERTa large, r = 8", "0.8M", "roberta-large", {"rank": 8}, 786_432),
-        Printed(
-            "GPT-2 medium, r = 4",
-            "0.35M",
-            "gpt2-medium",
-            {"rank": 4},
-            393_216,
-            agrees=False,
-            note=_BUDGET_LABEL,
-        ),
-        Printed(
-            "GPT-2 large, r = 4",
-            "0.77M",
-            "gpt2-large",
-            {"rank": 4},
-            737_280,
-            agrees=False,
-            note=_BUDGET_LABEL,
-        ),
-    ),
-}
-
-CLAIMS: dict[str, dict[str, Claim]] = {
-    "01_lora": {
-        "identity": Claim(
-            "Training starts exactly at the pretrained model",
-            "B = 0, so that the update B A is zero at the start",
-            "section 4.1",
-        ),
-        "quality": Claim(
-            "LoRA is on par with full fine-tuning",
-            "RoBERTa base, GLUE average: 87.2 against 86.4; GPT-3, MNLI: 91.7 against 89.5",
-            "tables 2 and 4",
-        ),
-        "latency": Claim(
-            "Merged, LoRA adds no latency at inference",
-            "no added latency, where adapters add 20.7 to 30.3 % at batch 1",
-            "section 4.1 and table 1",
-        ),
-        "budget": Claim(
-            "For one budget, adapting q and v at a small rank beats one matrix at a larger rank",
-            "WikiSQL at 18M: W_q r=8 70.4, W_v r=8 73.0, W_q and W_v r=4 73.7",
-            "table 5",
-        ),
-        "rank": Claim(
-            "A very small rank suffices",
-            "WikiSQL, W_q and W_v: r=1 73.4, r=64 73.5",
-            "table 6",
-        ),
-        "subspace_ranks": Claim(
-            "The top directions of a small and a large rank overlap far more than random ones",
-            "similarity of the top direction of r=8 and r=64 above 0.5",
-            "section 7.2, figure 3",
-        ),
-        "subspace_seeds": Claim(
-            "Two seeds learn overlapping top directions, random matrices do not",
-            "visible overlap for two seeds at r=64, none for random",
-            "section 7.2, figure 4",
-        ),
-        "amplification": Claim(
-            "The update amplifies directions that the weight does not emphasise",
-            "r=4: |U'WV| 0.32 against |dW| 6.91, factor 21.5; random directions of W: 0.02",
-            "section 7.3, table 7",
-        ),
-    }
 }
 
 

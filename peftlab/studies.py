@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from peftlab import compare
+from peftlab import checkpoints, compare
+from peftlab.ablation import bias_change, span_ablation
 from peftlab.analysis import (
     mean_amplification,
     mean_overlap,
@@ -20,6 +21,7 @@ from peftlab.analysis import (
 from peftlab.backbones import load_backbone
 from peftlab.compare import Trial
 from peftlab.tasks import load_task
+from peftlab.training import evaluate
 
 ROWS, COLUMNS = 8, 16  # size of the similarity maps
 
@@ -106,6 +108,88 @@ def lora_sweep(
     command = f"peftlab run 01_lora -p rerun_sweep true -p backbone {backbone} -p task {task}"
     compare.store("01_lora_sweep", runs, command, ".", **study)
     return {"runs": runs, **study}
+
+
+def adapter_sweep(
+    trials: Sequence[Trial],
+    main: Trial,
+    backbone: str,
+    task: str,
+    seeds: Sequence[int],
+    *,
+    folder: str = "02_adapter_runs",
+) -> dict[str, Any]:
+    """Run all trials of lab 02 and write them as `02_adapter_sweep.json` to the working directory.
+
+    Args:
+        trials: what to run; `main` among them.
+        main: the adapters whose layers are taken away afterwards.
+        backbone: see `load_backbone`.
+        task: see `load_task`.
+        seeds: at least two.
+        folder: keeps finished runs, so that an interrupted sweep goes on.
+
+    Returns:
+        "runs", and "ablation", test accuracy without the adapters of layers i to j, a map a seed.
+
+    Raises:
+        ValueError: fewer than two seeds, or `main` is not among the trials.
+    """
+    if len(set(seeds)) < 2:
+        raise ValueError(f"seeds must be at least two, to compare one with another; got {seeds!r}")
+    if main not in trials:
+        raise ValueError("main must be one of the trials")
+    runs = compare.run_trials(trials, backbone=backbone, task=task, seeds=seeds, folder=folder)
+    data, maps = load_task(task), []
+    for seed in seeds:
+        model, tokenizer = load_backbone(backbone, data, seed=seed)
+        checkpoints.load(compare.run_folder(folder, main, backbone, task, seed), model)
+        maps.append(
+            span_ablation(model, lambda m=model, t=tokenizer: evaluate(m, t, data.test).accuracy)
+        )
+    runs = [{key: value for key, value in run.items() if key != "spectra"} for run in runs]
+    command = f"peftlab run 02_adapter -p rerun_sweep true -p backbone {backbone} -p task {task}"
+    compare.store("02_adapter_sweep", runs, command, ".", ablation=maps)
+    return {"runs": runs, "ablation": maps}
+
+
+def bitfit_sweep(
+    trials: Sequence[Trial],
+    main: Trial,
+    backbone: str,
+    task: str,
+    seeds: Sequence[int],
+    *,
+    folder: str = "07_bitfit_runs",
+) -> dict[str, Any]:
+    """Run all trials of lab 07 and write them as `07_bitfit_sweep.json` to the working directory.
+
+    Args:
+        trials: what to run; `main` among them.
+        main: BitFit on all biases, whose movement is looked at afterwards.
+        backbone: see `load_backbone`.
+        task: see `load_task`.
+        seeds: at least one.
+        folder: keeps finished runs, so that an interrupted sweep goes on.
+
+    Returns:
+        "runs", and "moves", how far each kind of bias moved by layer, a map a seed.
+
+    Raises:
+        ValueError: `main` is not among the trials.
+    """
+    if main not in trials:
+        raise ValueError("main must be one of the trials")
+    runs = compare.run_trials(trials, backbone=backbone, task=task, seeds=seeds, folder=folder)
+    data, moves = load_task(task), []
+    for seed in seeds:
+        model, _ = load_backbone(backbone, data, seed=seed)
+        run = compare.run_folder(folder, main, backbone, task, seed)
+        moves.append(bias_change(checkpoints.load(run, model)))
+    runs = [{key: value for key, value in run.items() if key != "spectra"} for run in runs]
+    command = f"peftlab run 07_bitfit -p rerun_sweep true -p backbone {backbone} -p task {task}"
+    compare.store("07_bitfit_sweep", runs, command, ".", moves=moves)
+    return {"runs": runs, "moves": moves}
 
 
 def _mean(maps: Sequence[list[list[float]]]) -> list[list[float]]:

@@ -278,7 +278,7 @@ def test_damaged_description_is_refused_by_name(saved, text):
     "changes, message",
     [
         ({"format": 2}, "has format 2, this peftlab reads 1"),
-        ({"method": "dora"}, "holds the method 'dora'; known methods: lora, full"),
+        ({"method": "dora"}, "holds the method 'dora'; known methods: lora, adapter"),
         ({"method": "head"}, "hyperparameters that head does not take"),
         ({"hyperparameters": {"ranks": 8}}, "hyperparameters that lora does not take.*'ranks'"),
         ({"hyperparameters": {"rank": "8"}}, "hyperparameters that lora does not take.*rank must"),

@@ -7,8 +7,9 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 import pytest
 
 from peftlab import LoRA, ledger
+from peftlab.claims import CLAIMS, PRINTED
 from peftlab.counting import CATALOG, catalog_config
-from peftlab.ledger import CLAIMS, CLOSE, FAILS, HOLDS, PRINTED, UNMEASURED, Record, Table, judge
+from peftlab.ledger import CLOSE, FAILS, HOLDS, UNMEASURED, Record, Table, judge
 from peftlab.methods import METHODS, ParameterCount
 
 EVERY_ROW = [(method, row) for method, rows in PRINTED.items() for row in rows]

@@ -1,11 +1,24 @@
 """The methods, one paper a file; `METHODS` maps their command-line names to them."""
 
+from peftlab.methods.adapter import Adapter
 from peftlab.methods.base import Method, Paper, ParameterCount
-from peftlab.methods.baselines import FullFineTuning, HeadOnly
+from peftlab.methods.baselines import FullFineTuning, HeadOnly, TopLayers
+from peftlab.methods.bitfit import BitFit
 from peftlab.methods.lora import LoRA
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (LoRA, FullFineTuning, HeadOnly)
+    method.name: method for method in (LoRA, Adapter, BitFit, FullFineTuning, HeadOnly, TopLayers)
 }
 
-__all__ = ["METHODS", "FullFineTuning", "HeadOnly", "LoRA", "Method", "Paper", "ParameterCount"]
+__all__ = [
+    "METHODS",
+    "Adapter",
+    "BitFit",
+    "FullFineTuning",
+    "HeadOnly",
+    "LoRA",
+    "Method",
+    "Paper",
+    "ParameterCount",
+    "TopLayers",
+]

@@ -17,7 +17,14 @@ TARGETS = {
     "all of attention": ("query", "key", "value", "attention_output"),
     "attention and MLP": ("query", "key", "value", "attention_output", "mlp_in", "mlp_out"),
 }
-TITLES = {"lora": "LoRA", "full": "full fine-tuning", "head": "head only"}
+TITLES = {
+    "lora": "LoRA",
+    "adapter": "adapters",
+    "bitfit": "BitFit",
+    "full": "full fine-tuning",
+    "head": "head only",
+    "top_layers": "top layers",
+}
 MIB_PARTS = {
     "gradients": "gradient_mib",
     "AdamW state": "optimizer_mib",

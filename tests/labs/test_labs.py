@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup
 from click.testing import CliRunner
 
 from peftlab import checks, cli, ledger, notebooks, paths
+from peftlab.claims import CLAIMS
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LABS = list(notebooks.all_labs().values())
@@ -93,7 +94,7 @@ def test_a_lab_leaves_a_record_with_every_claim_decided(gallery, lab):
     record = json.loads((gallery / f"{lab.stem}.json").read_text())
     assert record["lab"] == lab.stem and record["settings"]["seed"] == 0
     assert record["seconds"] > 0 and record["counts"]
-    assert {claim["key"] for claim in record["claims"]} == ledger.CLAIMS.get(lab.stem, {}).keys()
+    assert {claim["key"] for claim in record["claims"]} == CLAIMS.get(lab.stem, {}).keys()
     for claim in record["claims"]:
         assert claim["verdict"] in (ledger.HOLDS, ledger.FAILS, ledger.CLOSE)
         assert claim["ours"] and claim["seeds"]

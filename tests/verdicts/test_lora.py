@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from peftlab.ledger import CLAIMS, CLOSE, FAILS, HOLDS, UNMEASURED, Record
+from peftlab.claims import CLAIMS
+from peftlab.ledger import CLOSE, FAILS, HOLDS, UNMEASURED, Record
 from peftlab.verdicts import lora as verdicts
 
 HIGH, MIDDLE, LOW = [0.90, 0.91, 0.92], [0.89, 0.92, 0.90], [0.70, 0.71, 0.72]

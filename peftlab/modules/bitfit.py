@@ -1,0 +1,77 @@
+"""The layers that BitFit needs where training an existing bias will not do.
+
+GPT-2 keeps the biases of query, key and value in one tensor: to train some of them, a vector is
+added beside it (`PartialBias`). The paper's control trains scalars at random places instead of
+biases: they are added to a frozen weight (`SparseUpdate`).
+
+Axes: B batch, T tokens, D width, N number of scalars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from peftlab.attach import Addition
+
+
+class PartialBias(Addition):
+    """A frozen fused map with an additional bias for some of its parts.
+
+    Args:
+        base: the frozen map of D -> total * D.
+        parts: by role, the position among the fused maps.
+        total: number of fused maps.
+
+    Shape:
+        (B, T, D) -> (B, T, total * D), as `base`.
+    """
+
+    def __init__(self, base: nn.Module, parts: Mapping[str, int], total: int = 3):
+        super().__init__()
+        self.base, self.total, self.position = base, total, dict(parts)
+        width = base.bias.shape[0] // total
+        zeros = {role: base.bias.new_zeros(width) for role in parts}
+        self.shift = nn.ParameterDict(zeros)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The frozen map, and the shift of each part in its own columns."""
+        zero = torch.zeros_like(self.base.bias[: len(self.base.bias) // self.total])
+        roles = {position: role for role, position in self.position.items()}
+        shifts = [self.shift[roles[i]] if i in roles else zero for i in range(self.total)]
+        return self.base(x) + torch.cat(shifts)  # (B, T, total * D)
+
+
+class SparseUpdate(Addition):
+    """A frozen linear map of whose weight some scalars train.
+
+    Args:
+        base: the frozen map.
+        index: (N,), places in the flattened weight, all different.
+
+    Shape:
+        (B, T, d_in) -> (B, T, d_out), as `base`.
+    """
+
+    def __init__(self, base: nn.Module, index: Tensor):
+        super().__init__()
+        self.base = base
+        self.register_buffer("index", index.to(base.weight.device), persistent=False)
+        self.values = nn.Parameter(base.weight.new_zeros(len(index)))
+
+    def merged_weight(self) -> Tensor:
+        """The weight with the trained scalars added, in the layout of `base`."""
+        flat = self.base.weight.flatten().index_add(0, self.index, self.values)
+        return flat.view_as(self.base.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map with the changed weight."""
+        return functional_call(self.base, {"weight": self.merged_weight()}, (x,))
+
+    @property
+    def weight(self) -> Tensor:
+        """The frozen weight; T5 looks at its dtype."""
+        return self.base.weight

@@ -1,0 +1,136 @@
+"""How lab 07 decides the claims of BitFit: from measured numbers to a verdict in the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from peftlab.ledger import CLOSE, FAILS, HOLDS, Record, judge
+
+SPREAD = "the difference is not beyond twice its standard error over the seeds"
+
+
+def near(
+    record: Record,
+    key: str,
+    ours: Mapping[str, Sequence[float]],
+    reference: Mapping[str, Sequence[float]],
+    seeds: Sequence[int],
+) -> None:
+    """Holds when the first setting is clearly at most 2 points below the second.
+
+    Args:
+        record: of the lab.
+        key: of the claim.
+        ours: accuracies from 0 to 1, one a seed, under their name.
+        reference: the accuracies of what it should come near to, under their name.
+        seeds: behind the accuracies.
+    """
+    ((name, values),), ((other, wanted),) = ours.items(), reference.items()
+    if not (values and wanted):
+        return record.unmeasured(key)
+    verdict = judge(values, wanted, margin=0.02)
+    record.claim(
+        key,
+        ours=f"{name} {100 * fmean(values):.1f} %, {other} {100 * fmean(wanted):.1f} %",
+        verdict=verdict,
+        seeds=seeds,
+        why={HOLDS: "", CLOSE: f"within 2 points? {SPREAD}"}.get(
+            verdict, f"{name} stays more than 2 points behind {other}"
+        ),
+        numbers={name: values, other: wanted},
+    )
+
+
+def random_is_worse(
+    record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequence[int]
+) -> None:
+    """Holds when as many random scalars are below the biases, beyond the noise of the seeds.
+
+    Args:
+        record: of the lab.
+        scores: accuracies from 0 to 1, one a seed, for "all" and "random".
+        seeds: behind the accuracies.
+    """
+    if not (scores["all"] and scores["random"]):
+        return record.unmeasured("random")
+    verdict = judge(scores["all"], scores["random"])
+    record.claim(
+        "random",
+        ours=f"biases {100 * fmean(scores['all']):.1f} %, "
+        f"random scalars {100 * fmean(scores['random']):.1f} %",
+        verdict=verdict,
+        seeds=seeds,
+        why={HOLDS: "", CLOSE: SPREAD}.get(verdict, "random scalars are as good here"),
+        numbers={name: scores[name] for name in ("all", "random")},
+    )
+
+
+def movement(record: Record, moves: Sequence[Mapping[str, Sequence[float]]], seeds) -> None:
+    """Decides two claims: the key's bias stays, and the paper's two kinds move most.
+
+    Args:
+        record: of the lab.
+        moves: mean change by kind and layer, see `ablation.bias_change`, one map a seed.
+        seeds: behind the maps.
+    """
+    if not moves:
+        return record.unmeasured("key", "moves")
+    means = {kind: fmean(v for move in moves for v in move[kind]) for kind in moves[0]}
+    order = sorted(means, key=means.get, reverse=True)
+    ours = ", ".join(f"{kind} {means[kind]:.2g}" for kind in order)
+    still = means["key"] <= 1e-3 * means["query"]
+    record.claim(
+        "key",
+        ours=f"mean change: key {means['key']:.2g}, query {means['query']:.2g}",
+        verdict=HOLDS if still else FAILS,
+        seeds=seeds,
+        why="" if still else "the key's bias moved by more than a thousandth of the query's",
+        numbers=means,
+    )
+    record.claim(
+        "moves",
+        ours=f"mean change: {ours}",
+        verdict=HOLDS if set(order[:2]) == {"query", "mlp_in"} else FAILS,
+        seeds=seeds,
+        why=""
+        if set(order[:2]) == {"query", "mlp_in"}
+        else f"here {order[0]} and {order[1]} move most",
+        numbers=means,
+    )
+
+
+def crossover(
+    record: Record,
+    bitfit: Mapping[int, Sequence[float]],
+    full: Mapping[int, Sequence[float]],
+    seeds: Sequence[int],
+) -> None:
+    """Holds when BitFit is above full fine-tuning at the smallest size and below at the largest.
+
+    Args:
+        record: of the lab.
+        bitfit: accuracies from 0 to 1 by number of training examples, one a seed.
+        full: the same for full fine-tuning.
+        seeds: behind the accuracies.
+    """
+    sizes = sorted(bitfit.keys() & full.keys())
+    if len(sizes) < 2:
+        return record.unmeasured("crossover")
+    ends = (
+        judge(bitfit[sizes[0]], full[sizes[0]]),
+        judge(full[sizes[-1]], bitfit[sizes[-1]]),
+    )
+    verdict = FAILS if FAILS in ends else CLOSE if CLOSE in ends else HOLDS
+    gaps = {n: 100 * (fmean(bitfit[n]) - fmean(full[n])) for n in sizes}
+    record.claim(
+        "crossover",
+        ours="BitFit minus full fine-tuning: "
+        + ", ".join(f"{gap:+.1f} points with {n} sentences" for n, gap in gaps.items()),
+        verdict=verdict,
+        seeds=seeds,
+        why={HOLDS: "", CLOSE: f"at one end {SPREAD}"}.get(
+            verdict, "the curves do not cross between these sizes"
+        ),
+        numbers={str(n): {"bitfit": bitfit[n], "full": full[n]} for n in sizes},
+    )

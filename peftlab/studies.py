@@ -93,7 +93,6 @@ def lora_sweep(
     ]
     frozen = weights(load_backbone(backbone, load_task(task))[0])
     full = next(run for run in runs if run["method"] == "full" and run["pretrained"])
-    runs = [{key: value for key, value in run.items() if key != "spectra"} for run in runs]
     study = {
         "full_spectra": {"seed": full["seed"], "spectra": full["spectra"]},
         "overlaps": {
@@ -105,9 +104,7 @@ def lora_sweep(
             {"seed": s, "rank": few} | mean_amplification(frozen, lora[few, s], few) for s in seeds
         ],
     }
-    command = f"peftlab run 01_lora -p rerun_sweep true -p backbone {backbone} -p task {task}"
-    compare.store("01_lora_sweep", runs, command, ".", **study)
-    return {"runs": runs, **study}
+    return _store("01_lora", runs, backbone, task, **study)
 
 
 def adapter_sweep(
@@ -147,10 +144,7 @@ def adapter_sweep(
         maps.append(
             span_ablation(model, lambda m=model, t=tokenizer: evaluate(m, t, data.test).accuracy)
         )
-    runs = [{key: value for key, value in run.items() if key != "spectra"} for run in runs]
-    command = f"peftlab run 02_adapter -p rerun_sweep true -p backbone {backbone} -p task {task}"
-    compare.store("02_adapter_sweep", runs, command, ".", ablation=maps)
-    return {"runs": runs, "ablation": maps}
+    return _store("02_adapter", runs, backbone, task, ablation=maps)
 
 
 def bitfit_sweep(
@@ -186,10 +180,17 @@ def bitfit_sweep(
         model, _ = load_backbone(backbone, data, seed=seed)
         run = compare.run_folder(folder, main, backbone, task, seed)
         moves.append(bias_change(checkpoints.load(run, model)))
+    return _store("07_bitfit", runs, backbone, task, moves=moves)
+
+
+def _store(
+    lab: str, runs: Sequence[dict[str, Any]], backbone: str, task: str, **more: Any
+) -> dict[str, Any]:
+    """Write runs, without the bulky spectra, and what was computed from them; and return them."""
     runs = [{key: value for key, value in run.items() if key != "spectra"} for run in runs]
-    command = f"peftlab run 07_bitfit -p rerun_sweep true -p backbone {backbone} -p task {task}"
-    compare.store("07_bitfit_sweep", runs, command, ".", moves=moves)
-    return {"runs": runs, "moves": moves}
+    command = f"peftlab run {lab} -p rerun_sweep true -p backbone {backbone} -p task {task}"
+    compare.store(f"{lab}_sweep", runs, command, ".", **more)
+    return {"runs": runs, **more}
 
 
 def _mean(maps: Sequence[list[list[float]]]) -> list[list[float]]:

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from peftlab.attach import Addition
 
-ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "silu": F.silu, "tanh": F.tanh}
-
 
 class Bottleneck(nn.Module):
     """An adapter, h + W_up f(W_down h + b_down) + b_up (Houlsby et al., 2019, section 2.1).
@@ -25,7 +23,7 @@ class Bottleneck(nn.Module):
         bottleneck: M, features in its middle; the paper uses 2 to 256, typically 64.
         init_std: standard deviation of both weights, which are drawn from a normal distribution cut
             at two of them; the biases are zero. Draws come from torch's global generator.
-        activation: f, a key of `ACTIVATIONS`.
+        activation: f, by its name in `torch.nn.functional`.
         device: where the parameters stand.
 
     Shape:
@@ -45,7 +43,7 @@ class Bottleneck(nn.Module):
 
     def change(self, h: Tensor) -> Tensor:
         """What the adapter adds to h."""
-        m = ACTIVATIONS[self.activation](self.down(h.to(self.down.weight.dtype)))  # (B, T, M)
+        m = getattr(F, self.activation)(self.down(h.to(self.down.weight.dtype)))  # (B, T, M)
         return self.up(m).to(h.dtype)  # (B, T, D)
 
     def forward(self, h: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from peftlab.ledger import CLOSE, FAILS, HOLDS, Record, judge
+from peftlab.verdicts.base import SPREAD, above, near, percent, together
 
-SPREAD = "the difference is not beyond twice its standard error over the seeds"
+__all__ = ["ablation", "above", "init_std", "latency", "near", "size", "start"]
 
 
 def start(record: Record, changes: Mapping[tuple[int, float], float], seed: int) -> None:
@@ -31,60 +32,6 @@ def start(record: Record, changes: Mapping[tuple[int, float], float], seed: int)
     )
 
 
-def near_full(record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> None:
-    """Holds when adapters are clearly at most 2 points of test accuracy below full fine-tuning.
-
-    Args:
-        record: of the lab.
-        scores: accuracies from 0 to 1, one a seed, for "adapters", "full" and controls.
-        seeds: behind the accuracies.
-    """
-    if not (scores["adapters"] and scores["full"]):
-        return record.unmeasured("quality")
-    verdict = judge(scores["adapters"], scores["full"], margin=0.02)
-    record.claim(
-        "quality",
-        ours=_means(scores),
-        verdict=verdict,
-        seeds=seeds,
-        why={HOLDS: "", CLOSE: f"within 2 points? {SPREAD}"}.get(
-            verdict, "adapters stay more than 2 points behind full fine-tuning"
-        ),
-        numbers=dict(scores),
-    )
-
-
-def above(
-    record: Record,
-    key: str,
-    higher: Mapping[str, Sequence[float]],
-    lower: Mapping[str, Sequence[float]],
-    seeds: Sequence[int],
-) -> None:
-    """Holds when the first setting is above the second, beyond the noise of the seeds.
-
-    Args:
-        record: of the lab.
-        key: of the claim.
-        higher: the accuracies of what should be better, under its name.
-        lower: the accuracies of what should be worse, under its name.
-        seeds: behind the accuracies.
-    """
-    ((high_name, high),) = higher.items()
-    ((low_name, low),) = lower.items()
-    if not (high and low):
-        return record.unmeasured(key)
-    verdict = judge(high, low)
-    record.claim(
-        key,
-        ours=_means({high_name: high, low_name: low}),
-        verdict=verdict,
-        seeds=seeds,
-        why={HOLDS: "", CLOSE: SPREAD}.get(verdict, f"{high_name} is not better"),
-        numbers={high_name: high, low_name: low},
-    )
-
-
 def size(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequence[int]) -> None:
     """Holds when no two sizes are clearly more than 2 points apart in their means.
 
@@ -100,7 +47,7 @@ def size(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequence[
     verdict = judge(points[worst], points[best], margin=0.02)
     record.claim(
         "size",
-        ours=", ".join(f"m={m} {100 * fmean(v):.1f} %" for m, v in points.items()),
+        ours=percent(points, "m={}"),
         verdict=verdict,
         seeds=seeds,
         why={HOLDS: "", CLOSE: f"m={worst} within 2 points of m={best}? {SPREAD}"}.get(
@@ -124,10 +71,10 @@ def init_std(record: Record, points: Mapping[float, Sequence[float]], seeds: Seq
     best = max(safe.values(), key=fmean)
     kept = [judge(v, best, margin=0.02) for v in safe.values()]
     broken = judge(best, points[max(points)], margin=-0.02)
-    verdict = FAILS if FAILS in (*kept, broken) else CLOSE if CLOSE in (*kept, broken) else HOLDS
+    verdict = together(*kept, broken)
     record.claim(
         "init_std",
-        ours=", ".join(f"{std:g}: {100 * fmean(v):.1f} %" for std, v in points.items()),
+        ours=percent(points, "{:g}:"),
         verdict=verdict,
         seeds=seeds,
         why={HOLDS: "", CLOSE: f"2 points apart or not? {SPREAD}"}.get(
@@ -164,8 +111,7 @@ def ablation(
     low = [fmean(costs[:half]) for costs in single]
     high = [fmean(costs[-half:]) for costs in single]
     every = [full - spans[0][-1] for spans, full in pairs]
-    verdicts = (judge(high, low), judge(every, [max(costs) for costs in single]))
-    verdict = FAILS if FAILS in verdicts else CLOSE if CLOSE in verdicts else HOLDS
+    verdict = together(judge(high, low), judge(every, [max(costs) for costs in single]))
     record.claim(
         "ablation",
         ours=f"points lost without one layer: {100 * fmean(low):.1f} in the lower half, "
@@ -198,7 +144,3 @@ def latency(record: Record, adapters: float, merged: float, seed: int) -> None:
         why="" if holds else "the machine is too noisy for a difference of 5 %",
         numbers={"adapters": adapters, "merged": merged},
     )
-
-
-def _means(scores: Mapping[str, Sequence[float]]) -> str:
-    return ", ".join(f"{name} {100 * fmean(v):.1f} %" for name, v in scores.items() if v)

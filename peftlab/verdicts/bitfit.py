@@ -6,64 +6,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from peftlab.ledger import CLOSE, FAILS, HOLDS, Record, judge
+from peftlab.verdicts.base import SPREAD, above, near, together
 
-SPREAD = "the difference is not beyond twice its standard error over the seeds"
-
-
-def near(
-    record: Record,
-    key: str,
-    ours: Mapping[str, Sequence[float]],
-    reference: Mapping[str, Sequence[float]],
-    seeds: Sequence[int],
-) -> None:
-    """Holds when the first setting is clearly at most 2 points below the second.
-
-    Args:
-        record: of the lab.
-        key: of the claim.
-        ours: accuracies from 0 to 1, one a seed, under their name.
-        reference: the accuracies of what it should come near to, under their name.
-        seeds: behind the accuracies.
-    """
-    ((name, values),), ((other, wanted),) = ours.items(), reference.items()
-    if not (values and wanted):
-        return record.unmeasured(key)
-    verdict = judge(values, wanted, margin=0.02)
-    record.claim(
-        key,
-        ours=f"{name} {100 * fmean(values):.1f} %, {other} {100 * fmean(wanted):.1f} %",
-        verdict=verdict,
-        seeds=seeds,
-        why={HOLDS: "", CLOSE: f"within 2 points? {SPREAD}"}.get(
-            verdict, f"{name} stays more than 2 points behind {other}"
-        ),
-        numbers={name: values, other: wanted},
-    )
-
-
-def random_is_worse(
-    record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequence[int]
-) -> None:
-    """Holds when as many random scalars are below the biases, beyond the noise of the seeds.
-
-    Args:
-        record: of the lab.
-        scores: accuracies from 0 to 1, one a seed, for "all" and "random".
-        seeds: behind the accuracies.
-    """
-    if not (scores["all"] and scores["random"]):
-        return record.unmeasured("random")
-    verdict = judge(scores["all"], scores["random"])
-    record.claim(
-        "random",
-        ours=f"biases {100 * fmean(scores['all']):.1f} %, "
-        f"random scalars {100 * fmean(scores['random']):.1f} %",
-        verdict=verdict,
-        seeds=seeds,
-        why={HOLDS: "", CLOSE: SPREAD}.get(verdict, "random scalars are as good here"),
-        numbers={name: scores[name] for name in ("all", "random")},
-    )
+__all__ = ["above", "crossover", "movement", "near"]
 
 
 def movement(record: Record, moves: Sequence[Mapping[str, Sequence[float]]], seeds) -> None:
@@ -117,11 +62,8 @@ def crossover(
     sizes = sorted(bitfit.keys() & full.keys())
     if len(sizes) < 2:
         return record.unmeasured("crossover")
-    ends = (
-        judge(bitfit[sizes[0]], full[sizes[0]]),
-        judge(full[sizes[-1]], bitfit[sizes[-1]]),
-    )
-    verdict = FAILS if FAILS in ends else CLOSE if CLOSE in ends else HOLDS
+    few, many = sizes[0], sizes[-1]
+    verdict = together(judge(bitfit[few], full[few]), judge(full[many], bitfit[many]))
     gaps = {n: 100 * (fmean(bitfit[n]) - fmean(full[n])) for n in sizes}
     record.claim(
         "crossover",

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from peftlab.ledger import CLOSE, FAILS, HOLDS, Record, judge
-
-SPREAD = "the difference is not beyond twice its standard error over the seeds"
+from peftlab.verdicts.base import SPREAD, percent, together
 
 
 def identity(
@@ -49,10 +48,9 @@ def quality(record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequen
     }
     gaps = [100 * (fmean(scores["LoRA"][:n]) - fmean(scores["full"][:n])) for n in (3, len(seeds))]
     verdict = judge(scores["LoRA"], scores["full"], margin=0.02)
-    means = ", ".join(f"{name} {100 * fmean(v):.1f} %" for name, v in scores.items() if v)
     record.claim(
         "quality",
-        ours=f"{means}; LoRA minus full {gaps[1]:+.1f} points, "
+        ours=f"{percent(scores)}; LoRA minus full {gaps[1]:+.1f} points, "
         f"over the first three seeds {gaps[0]:+.1f}",
         verdict=verdict,
         seeds=seeds,
@@ -108,7 +106,7 @@ def rank(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequence[
     verdict = judge(points[1], points[64], margin=0.02)
     record.claim(
         "rank",
-        ours=", ".join(f"r={r} {100 * fmean(values):.1f} %" for r, values in points.items()),
+        ours=percent(points, "r={}"),
         verdict=verdict,
         seeds=seeds,
         why={HOLDS: "", CLOSE: f"r=1 within 2 points of r=64? {SPREAD}"}.get(
@@ -131,11 +129,11 @@ def budget(record: Record, groups: Mapping[str, Sequence[float]], seeds: Sequenc
         return record.unmeasured("budget")
     both, *alone = list(groups.values())[:3]
     verdicts = [judge(both, other) for other in alone]
-    verdict = next((v for v in (FAILS, CLOSE) if v in verdicts), HOLDS)
+    verdict = together(*verdicts)
     worse = [label for label, v in zip(list(groups)[1:3], verdicts, strict=True) if v != HOLDS]
     record.claim(
         "budget",
-        ours=", ".join(f"{label} {100 * fmean(values):.1f} %" for label, values in groups.items()),
+        ours=percent(groups),
         verdict=verdict,
         seeds=seeds,
         why={HOLDS: "", CLOSE: f"against {', '.join(worse)}, {SPREAD}"}.get(

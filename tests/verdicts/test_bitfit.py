@@ -35,7 +35,7 @@ def test_near_is_within_two_points(record, key, ours, verdict):
     "random, verdict", [(LOW, HOLDS), ([0.89, 0.92, 0.9], CLOSE), ([0.98, 0.981, 0.98], FAILS)]
 )
 def test_random_scalars_have_to_be_clearly_worse(record, random, verdict):
-    verdicts.random_is_worse(record, {"all": HIGH, "random": random}, SEEDS)
+    verdicts.above(record, "random", {"all": HIGH}, {"random": random}, SEEDS)
     assert decided(record) == {"random": verdict}
 
 
@@ -66,7 +66,7 @@ def test_the_curves_have_to_cross(record, small, large, verdict):
 
 def test_what_no_run_was_stored_for_is_not_measured(record):
     verdicts.near(record, "quality", {"a": []}, {"b": HIGH}, SEEDS)
-    verdicts.random_is_worse(record, {"all": [], "random": []}, SEEDS)
+    verdicts.above(record, "random", {"all": []}, {"random": []}, SEEDS)
     verdicts.movement(record, [], SEEDS)
     verdicts.crossover(record, {}, {}, SEEDS)
     assert set(decided(record).values()) == {UNMEASURED}

@@ -123,15 +123,47 @@ def bias_change(attachment: Attachment) -> dict[str, list[float]]:
     Returns:
         By kind in the order of a layer, one number a layer; kinds that did not train are left out.
     """
-    model = attachment.model
-    items = [*projections(model), *(n for n in norms(model) if n.role != "outside")]
-    trained = attachment.named_parameters()
-    names = {kind: [] for kind in KINDS}
-    for item in items:
+    names = _trained_biases(attachment)
+    moved = _distance_from_start(attachment, [n for own in names.values() for n in own])
+    means = {name: change.abs().mean().item() for name, change in moved.items()}
+    return {kind: [means[name] for name in own] for kind, own in names.items()}
+
+
+@torch.no_grad()
+def bias_effect(attachment: Attachment, batch: Mapping[str, Tensor]) -> dict[str, float]:
+    """How far the logits move when the biases of one kind go back to where they started, by kind.
+
+    Args:
+        attachment: of BitFit, see `bias_change`; it is left as it was.
+        batch: inputs of the model.
+
+    Returns:
+        The largest absolute change of a logit.
+    """
+    model, trained = attachment.model, attachment.named_parameters()
+    now, found = model(**batch).logits, {}
+    for kind, names in _trained_biases(attachment).items():
+        kept = {name: trained[name].clone() for name in names}
+        for name, change in _distance_from_start(attachment, names).items():
+            trained[name].sub_(change)
+        found[kind] = (model(**batch).logits - now).abs().max().item()
+        for name in names:
+            trained[name].copy_(kept[name])
+    return found
+
+
+def _trained_biases(attachment: Attachment) -> dict[str, list[str]]:
+    """Names of the trained biases by kind, the lowest layer first."""
+    model, trained = attachment.model, attachment.named_parameters()
+    names: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for item in [*projections(model), *(n for n in norms(model) if n.role != "outside")]:
         if item.bias and f"{item.name}.bias" in trained:
             names[item.role].append(f"{item.name}.bias")
-    now = {n: trained[n].detach().clone() for own in names.values() for n in own}
+    return {kind: own for kind, own in names.items() if own}
+
+
+def _distance_from_start(attachment: Attachment, names: Sequence[str]) -> dict[str, Tensor]:
+    trained = attachment.named_parameters()
+    now = {name: trained[name].detach().clone() for name in names}
     with attachment.disabled():
-        start = {n: trained[n].detach().clone() for n in now}
-    moved = {n: (now[n] - start[n]).abs().mean().item() for n in now}
-    return {kind: [moved[n] for n in own] for kind, own in names.items() if own}
+        return {name: now[name] - trained[name].detach() for name in names}

@@ -14,7 +14,7 @@ from typing import Any
 from peftlab import compare, metrics
 from peftlab.backbones import load_backbone
 from peftlab.compare import Trial
-from peftlab.methods import METHODS
+from peftlab.methods import METHODS, Adapter, BitFit, Method
 from peftlab.tables import Table
 from peftlab.tasks import load_task
 from peftlab.training import evaluate
@@ -34,10 +34,13 @@ class Study:
         lora: those of LoRA r=8, alpha=16 on query and value.
         head: those of head-only training.
         batch_size: examples a step.
+        others: further methods by label, with their learning rates and epochs.
         kind: the kind of test rows that the demands are about; None means all rows.
         demands: by trial, one of "far", "near", "least" and "most", and how much: a mean far under
             full fine-tuning's by at least so much, near under it by at most so much, of at least or
             at most so much.
+        extra: whether the backbone comes with an extra of the package; such a study runs only when
+            its task is named.
     """
 
     task: str
@@ -46,8 +49,10 @@ class Study:
     lora: tuple[float, int] | None = None
     head: tuple[float, int] | None = None
     batch_size: int = 16
+    others: dict[str, tuple[Method, tuple[float, int]]] = field(default_factory=dict)
     kind: str | None = None
     demands: dict[str, tuple[str, float]] = field(default_factory=dict)
+    extra: bool = False
 
     def trials(self) -> list[Trial]:
         """What to train, full fine-tuning first."""
@@ -56,6 +61,7 @@ class Study:
             LORA: (METHODS["lora"](rank=8, alpha=16), self.lora, True),
             HEAD: (METHODS["head"](), self.head, True),
             RANDOM: (METHODS["full"](), self.full, False),
+            **{label: (method, setting, True) for label, (method, setting) in self.others.items()},
         }
         return [
             Trial(
@@ -111,6 +117,25 @@ STUDIES = (
         kind="seen",  # the others are a kind of place that train does not have
         demands={FULL: ("least", 0.95), RANDOM: ("most", 0.50)},
     ),
+    Study(
+        task="reviews",
+        backbone="minilm",
+        full=(1e-4, 4),
+        lora=(2e-3, 8),
+        head=(2e-2, 3),
+        others={
+            "adapters m=16": (Adapter(bottleneck=16, init_std=1e-2), (2e-3, 8)),
+            "BitFit": (BitFit(), (2e-3, 14)),
+        },
+        demands={
+            HEAD: ("far", 0.10),
+            RANDOM: ("far", 0.10),
+            LORA: ("near", 0.03),
+            "adapters m=16": ("near", 0.03),
+            "BitFit": ("near", 0.03),
+        },
+        extra=True,
+    ),
 )
 
 
@@ -124,7 +149,7 @@ def separation(
     """Run the studies and say which margins hold; finished runs are kept in `folder`.
 
     Args:
-        tasks: names of tasks; all of them when empty.
+        tasks: names of tasks; when empty, all those whose backbone is bundled.
         seeds: at least one.
         folder: keeps the runs, so that an interrupted call goes on.
         jobs: runs side by side.
@@ -141,7 +166,7 @@ def separation(
         raise ValueError(f"no study of {unknown[0]!r}; there are: {', '.join(known)}")
     runs, margins = [], []
     for study in STUDIES:
-        if not tasks or study.task in tasks:
+        if study.task in tasks or not (tasks or study.extra):
             found = compare.run_trials(
                 study.trials(),
                 backbone=study.backbone,

@@ -154,6 +154,8 @@ def bitfit_sweep(
     task: str,
     seeds: Sequence[int],
     *,
+    curves: Sequence[Trial] = (),
+    curve_seeds: Sequence[int] = (),
     folder: str = "07_bitfit_runs",
 ) -> dict[str, Any]:
     """Run all trials of lab 07 and write them as `07_bitfit_sweep.json` to the working directory.
@@ -164,6 +166,8 @@ def bitfit_sweep(
         backbone: see `load_backbone`.
         task: see `load_task`.
         seeds: at least one.
+        curves: more trials, which run with other seeds.
+        curve_seeds: their seeds.
         folder: keeps finished runs, so that an interrupted sweep goes on.
 
     Returns:
@@ -174,7 +178,9 @@ def bitfit_sweep(
     """
     if main not in trials:
         raise ValueError("main must be one of the trials")
-    runs = compare.run_trials(trials, backbone=backbone, task=task, seeds=seeds, folder=folder)
+    where = {"backbone": backbone, "task": task, "folder": folder}
+    runs = compare.run_trials(trials, seeds=seeds, **where)
+    runs += compare.run_trials(curves, seeds=curve_seeds, **where) if curves else []
     data, moves = load_task(task), []
     for seed in seeds:
         model, _ = load_backbone(backbone, data, seed=seed)

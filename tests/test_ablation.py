@@ -89,3 +89,24 @@ def test_bias_change_is_the_mean_distance_by_kind_and_layer(biases, kinds):
     assert found["mlp_in"] == pytest.approx([0.5, 0])
     others = [v for kind, own in found.items() if kind not in TWO for v in own]
     assert not any(others)
+
+
+def test_the_effect_of_a_bias_is_what_undoing_it_does_to_the_logits():
+    model = tiny("bert", HEAD)
+    inputs = {k: v for k, v in batch(model).items() if k != "labels"}
+    attachment = BitFit().attach(model)
+    start = logits(model, inputs)
+    with torch.no_grad():
+        for layer in model.bert.encoder.layer:
+            layer.attention.self.key.bias += 0.5
+    shifted = logits(model, inputs)
+    with torch.no_grad():
+        model.bert.encoder.layer[0].attention.self.query.bias += 0.5
+    both = logits(model, inputs)
+    found = ablation.bias_effect(attachment, inputs)
+    assert list(found) == list(KINDS)
+    assert torch.equal(logits(model, inputs), both)
+    assert found["key"] < 1e-5 < found["query"]
+    torch.testing.assert_close(shifted, start, atol=1e-5, rtol=0)
+    assert found["query"] == pytest.approx((both - shifted).abs().max().item(), abs=1e-5)
+    assert not any(v for kind, v in found.items() if kind not in ("key", "query"))

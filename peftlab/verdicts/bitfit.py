@@ -11,12 +11,18 @@ from peftlab.verdicts.base import SPREAD, above, near, together
 __all__ = ["above", "crossover", "movement", "near"]
 
 
-def movement(record: Record, moves: Sequence[Mapping[str, Sequence[float]]], seeds) -> None:
+def movement(
+    record: Record,
+    moves: Sequence[Mapping[str, Sequence[float]]],
+    effects: Mapping[str, float],
+    seeds: Sequence[int],
+) -> None:
     """Decides two claims: the key's bias stays, and the paper's two kinds move most.
 
     Args:
         record: of the lab.
         moves: mean change by kind and layer, see `ablation.bias_change`, one map a seed.
+        effects: of putting a kind back in one run, see `ablation.bias_effect`; for the reason only.
         seeds: behind the maps.
     """
     if not moves:
@@ -30,8 +36,12 @@ def movement(record: Record, moves: Sequence[Mapping[str, Sequence[float]]], see
         ours=f"mean change: key {means['key']:.2g}, query {means['query']:.2g}",
         verdict=HOLDS if still else FAILS,
         seeds=seeds,
-        why="" if still else "the key's bias moved by more than a thousandth of the query's",
-        numbers=means,
+        why=""
+        if still
+        else "Adam divides rounding noise by its own size, so that it drifts; put back, the key's "
+        f"bias moves no logit by more than {effects['key']:.0e}, the query's one by "
+        f"{effects['query']:.1g}",
+        numbers={"means": means, "effects": dict(effects)},
     )
     record.claim(
         "moves",

@@ -48,7 +48,8 @@ def test_random_scalars_have_to_be_clearly_worse(record, random, verdict):
     ],
 )
 def test_movement_decides_the_key_and_the_two_kinds(record, means, key, moves):
-    verdicts.movement(record, [{kind: [v, v] for kind, v in means.items()}] * 3, SEEDS)
+    effects = {"key": 1e-6, "query": 3.0}
+    verdicts.movement(record, [{kind: [v, v] for kind, v in means.items()}] * 3, effects, SEEDS)
     assert decided(record) == {"key": key, "moves": moves}
 
 
@@ -67,6 +68,6 @@ def test_the_curves_have_to_cross(record, small, large, verdict):
 def test_what_no_run_was_stored_for_is_not_measured(record):
     verdicts.near(record, "quality", {"a": []}, {"b": HIGH}, SEEDS)
     verdicts.above(record, "random", {"all": []}, {"random": []}, SEEDS)
-    verdicts.movement(record, [], SEEDS)
+    verdicts.movement(record, [], {}, SEEDS)
     verdicts.crossover(record, {}, {}, SEEDS)
     assert set(decided(record).values()) == {UNMEASURED}

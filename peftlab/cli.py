@@ -374,7 +374,7 @@ def probe(name: str, kinds: bool, as_json: bool) -> None:
     default=".",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where separation.json and the finished runs go; here by default.",
+    help="Where the record and the finished runs go; here by default.",
 )
 @click.option(
     "--jobs",
@@ -388,7 +388,8 @@ def separation(tasks: tuple[str, ...], seeds: int, output: Path, jobs: int) -> N
     """Train full, LoRA, head only and from random weights on the bundled tasks and backbones.
 
     Finished runs are kept: a call that was stopped goes on. The exit code is 1 when a margin does
-    not hold. All of it takes about an hour on two cores.
+    not hold. All of it takes about an hour on two cores. The task reviews, on minilm, is run only
+    when it is named, since that backbone is an extra.
 
     \b
     Example: peftlab separation opinions --seeds 3
@@ -404,5 +405,6 @@ def separation(tasks: tuple[str, ...], seeds: int, output: Path, jobs: int) -> N
         raise Refused(str(error)) from error
     command = " ".join(["peftlab separation", *tasks, f"--seeds {seeds}"])
     click.echo(measured.table(found))
-    click.echo(compare.store("separation", found.pop("runs"), command, output, **found))
+    name = "_".join(["separation", *tasks])
+    click.echo(compare.store(name, found.pop("runs"), command, output, **found))
     sys.exit(any(row["holds"] is False for row in found["margins"]))

@@ -192,8 +192,12 @@ def bitfit_sweep(
 def _store(
     lab: str, runs: Sequence[dict[str, Any]], backbone: str, task: str, **more: Any
 ) -> dict[str, Any]:
-    """Write runs, without the bulky spectra, and what was computed from them; and return them."""
-    runs = [{key: value for key, value in run.items() if key != "spectra"} for run in runs]
+    """Write runs, without what is bulky, and what was computed from them; and return them."""
+    runs = [
+        {key: value for key, value in run.items() if key not in ("spectra", "history")}
+        | {"validation": run["history"]["validation"]}
+        for run in runs
+    ]
     command = f"peftlab run {lab} -p rerun_sweep true -p backbone {backbone} -p task {task}"
     compare.store(f"{lab}_sweep", runs, command, ".", **more)
     return {"runs": runs, **more}

@@ -374,6 +374,6 @@ def test_separation_writes_its_record_and_fails_when_a_margin_does_not_hold(monk
     assert asked == [(("opinions",), [0, 1], 2)]
     assert result.exit_code == 1
     assert "15% or more under full: does not hold" in result.stdout
-    record = json.loads((tmp_path / "separation.json").read_text())
+    record = json.loads((tmp_path / "separation_opinions.json").read_text())
     assert record["command"] == "peftlab separation opinions --seeds 2"
     assert record["margins"] == [row]

@@ -7,6 +7,8 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "LoRA": "methods",
+    "PromptTuning": "methods",
+    "PTuning": "methods",
     "Adapter": "methods",
     "BitFit": "methods",
     "FullFineTuning": "methods",

@@ -95,13 +95,28 @@ def backbone_parameters(config: Any, head: str | None = None) -> int:
     return blocks + family(config).around(config, head)
 
 
+def width(config: Any) -> int:
+    """D, the features of an embedded token."""
+    return getattr(config, family(config).width)
+
+
+def position_room(config: Any) -> int | None:
+    """Tokens that the table of positions has room for; None where there is no table."""
+    first = family(config).first_position
+    return None if first is None else _positions(config) - first(config)
+
+
+def _positions(config: Any) -> int:
+    return getattr(config, "max_position_embeddings", None) or config.n_positions
+
+
 def head_parameters(config: Any, head: str | None = None) -> int:
     """Parameters of the fresh head in closed form; 0 for a language model or no head."""
     check_head(config, head)
     known = family(config)
     if head not in known.heads:
         return 0
-    return known.heads[head](getattr(config, known.width), config.num_labels)
+    return known.heads[head](width(config), config.num_labels)
 
 
 def select(candidates: Iterable[Projection], targets: Iterable[str]) -> list[Projection]:
@@ -163,3 +178,9 @@ def head_modules(model: Any) -> list[str]:
 def base_prefix(model: Any) -> str:
     """What stands before a base model's module paths in `model`: "bert." or the empty string."""
     return "" if model.base_model is model else f"{model.base_model_prefix}."
+
+
+def entry(model: Any) -> str:
+    """Path of the module that takes the input ids: the base model, or its encoder."""
+    stem = base_prefix(model) + "encoder" * family(model.config).encoder
+    return stem.removesuffix(".")

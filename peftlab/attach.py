@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from peftlab import anatomy
@@ -30,6 +31,13 @@ class Addition(nn.Module):
         """What this module adds and trains: everything in it but the frozen base."""
         return {name: p for name, p in self.named_parameters() if not name.startswith("base.")}
 
+    def bake(self) -> None:
+        """Replace what only training needs by what it computes; here nothing is of that kind."""
+
+    def baked_shapes(self) -> dict[str, torch.Size]:
+        """Names and shapes of what is left of the added parameters after `bake`."""
+        return {name: p.shape for name, p in self.added_parameters().items()}
+
     def merged_weight(self) -> Tensor:
         """The weight of `base` with the addition folded in, in the layout of `base`.
 
@@ -39,6 +47,20 @@ class Addition(nn.Module):
         raise TypeError(
             f"{type(self).__name__} cannot be merged into a weight; use the model unmerged"
         )
+
+
+class Insertion(nn.Module):
+    """A module set into the model as a new one, which hooks lead the model's values through."""
+
+    virtual_tokens = 0  # tokens that it puts beside those of the input
+
+    def added_parameters(self) -> dict[str, nn.Parameter]:
+        """What this module adds and trains: everything in it."""
+        return dict(self.named_parameters())
+
+    def connect(self, model: PreTrainedModel) -> list[RemovableHandle]:
+        """Register the hooks on the modules of `model`; removing the handles undoes it."""
+        raise NotImplementedError
 
 
 class Attachment:
@@ -51,16 +73,20 @@ class Attachment:
             generates.
         method: the method that was attached.
         merged: whether the additions are folded into the backbone's weights at the moment.
+        baked: whether what only training needed is dropped, see `bake`.
     """
 
     def __init__(self, model: PreTrainedModel, method: Method):
         self.model = model
         self.method = method
-        self.merged = False
+        self.merged = self.baked = False
         self._disabled = False
         self._additions: dict[str, Addition] = {}
         self._frozen: dict[str, nn.Module] = {}
+        self._insertions: dict[str, Insertion] = {}
+        self._handles: list[RemovableHandle] = []
         self._tuned: dict[str, nn.Parameter] = {}  # existing parameters that train
+        self._rates: dict[str, float] = {}  # learning rates of their own
         self._before: dict[str, Tensor] = {}  # their values at the start
         self._weights: dict[str, Tensor] = {}  # the backbone's weights while merged
         self._requires_grad = {p: p.requires_grad for p in model.parameters()}
@@ -73,8 +99,25 @@ class Attachment:
         self._additions[name] = addition.train(self._frozen[name].training)
         self.model.set_submodule(name, addition)
 
-    def tune(self, name: str) -> None:
-        """Train the existing parameter `name`; `detach` and `disabled` put its value back."""
+    def insert(self, name: str, insertion: Insertion) -> None:
+        """Set `insertion` into the model as a new module at the path `name`."""
+        self._insertions[name] = insertion.train(self.model.training)
+        self._connect()
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Tokens that the model gets beside those of the input."""
+        return sum(insertion.virtual_tokens for insertion in self._insertions.values())
+
+    def tune(self, name: str, learning_rate: float | None = None) -> None:
+        """Train the existing parameter `name`; `detach` and `disabled` put its value back.
+
+        Args:
+            name: of a parameter of the model.
+            learning_rate: its own highest one; None trains it at that of all the others.
+        """
+        if learning_rate is not None:
+            self._rates[name] = learning_rate
         parameter = self.model.get_parameter(name)
         self._before[name] = parameter.detach().clone()
         self._tuned[name] = parameter.requires_grad_(True)
@@ -85,7 +128,7 @@ class Attachment:
         """Exactly what trains, by its name in the model; each tensor once."""
         added = {
             f"{name}.{key}": parameter
-            for name, addition in self._additions.items()
+            for name, addition in (self._additions | self._insertions).items()
             for key, parameter in addition.added_parameters().items()
         }
         return added | self._tuned
@@ -93,6 +136,13 @@ class Attachment:
     def parameters(self) -> list[nn.Parameter]:
         """Exactly what trains, declared by the modules themselves."""
         return list(self.named_parameters().values())
+
+    def parameters_by_rate(self) -> dict[float | None, list[nn.Parameter]]:
+        """What trains by its own learning rate; None is that of `train`."""
+        groups: dict[float | None, list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters().items():
+            groups.setdefault(self._rates.get(name), []).append(parameter)
+        return groups
 
     def state_dict(self) -> dict[str, Tensor]:
         """A copy of what is stored after training, on the CPU; nothing frozen is in it."""
@@ -111,19 +161,25 @@ class Attachment:
         self._require_active("load tensors")
         if self.merged:
             raise ValueError("cannot load tensors while merged; call unmerge() first")
-        own = self.named_parameters()
-        if missing := sorted(own.keys() ^ state.keys()):
-            side = "lacks" if missing[0] in own else "has, but the model does not take,"
+        wanted = {name: p.shape for name, p in self.named_parameters().items()}
+        baked = self._baked_shapes() | {name: p.shape for name, p in self._tuned.items()}
+        if bake := state.keys() == baked.keys() != wanted.keys():
+            wanted = baked
+        if missing := sorted(wanted.keys() ^ state.keys()):
+            side = "lacks" if missing[0] in wanted else "has, but the model does not take,"
             raise ValueError(
                 f"the stored tensors do not fit: the file {side} {missing[0]!r} "
                 f"({len(missing)} differ)"
             )
-        for name, parameter in own.items():
-            if parameter.shape != state[name].shape:
-                stored, wanted = tuple(state[name].shape), tuple(parameter.shape)
+        for name, shape in wanted.items():
+            if state[name].shape != shape:
                 raise ValueError(
-                    f"{name!r} is stored with shape {stored}, but this model needs {wanted}"
+                    f"{name!r} is stored with shape {tuple(state[name].shape)}, "
+                    f"but this model needs {tuple(shape)}"
                 )
+        if bake:
+            self.bake()
+        own = self.named_parameters()
         with torch.no_grad():
             for name, parameter in own.items():
                 parameter.copy_(state[name])
@@ -139,8 +195,12 @@ class Attachment:
             p.numel() for name, p in self.model.named_parameters() if name.startswith(heads)
         )
         trained = sum(p.numel() for name, p in own.items() if name not in head)
+        tuned = sum(p.numel() for name, p in self._tuned.items() if name not in head)
         return ParameterCount(
-            trained=trained, stored=trained, head=head_size, backbone=total - head_size
+            trained=trained,
+            stored=tuned + sum(shape.numel() for shape in self._baked_shapes().values()),
+            head=head_size,
+            backbone=total - head_size,
         )
 
     def save(self, folder: str | Path) -> Path:
@@ -149,7 +209,30 @@ class Attachment:
 
         return checkpoints.save(self, folder)
 
+    def _baked_shapes(self) -> dict[str, torch.Size]:
+        """Names and shapes of what is left of all that was added, after `bake`."""
+        left = {
+            f"{name}.{key}": shape
+            for name, addition in self._additions.items()
+            for key, shape in addition.baked_shapes().items()
+        }
+        return left | {
+            f"{name}.{key}": p.shape
+            for name, insertion in self._insertions.items()
+            for key, p in insertion.added_parameters().items()
+        }
+
     # Undoing and folding
+
+    def bake(self) -> None:
+        """Drop what only training needed, such as a prompt encoder; the logits stay as they are.
+
+        It cannot be undone, except by `detach`. Where nothing is to be dropped, nothing happens.
+        """
+        self._require_active("bake")
+        for addition in self._additions.values():
+            addition.bake()
+        self.baked = True
 
     def merge(self) -> None:
         """Fold the additions into the backbone's weights; twice is the same as once.
@@ -162,6 +245,10 @@ class Attachment:
         if self.merged:
             return
         self._require_active("merge")
+        if self._insertions:
+            raise TypeError(
+                f"{self.method.name} adds tokens, which no weight can hold; use the model unmerged"
+            )
         with torch.no_grad():
             merged = {name: addition.merged_weight() for name, addition in self._additions.items()}
             for name, weight in merged.items():
@@ -192,6 +279,7 @@ class Attachment:
         self.unmerge()
         tuned = {name: p.detach().clone() for name, p in self._tuned.items()}
         self._place(self._frozen)
+        self._disconnect()
         self._write(self._before)
         self._disabled = True
         try:
@@ -200,6 +288,7 @@ class Attachment:
             self._disabled = False
             self._write(tuned)
             self._place(self._additions)
+            self._connect()
             if merged:
                 self.merge()
 
@@ -213,6 +302,7 @@ class Attachment:
         self._require_active("detach")
         self.unmerge()
         self._place(self._frozen)
+        self._disconnect()
         self._write(self._before)
         for parameter, flag in self._requires_grad.items():
             parameter.requires_grad_(flag).grad = None
@@ -230,6 +320,21 @@ class Attachment:
         for name, module in modules.items():
             now = self.model.get_submodule(name)
             self.model.set_submodule(name, module.train(now.training))
+
+    def _connect(self) -> None:
+        self._disconnect()
+        for name, insertion in self._insertions.items():
+            parent, _, child = name.rpartition(".")
+            self.model.get_submodule(parent).add_module(child, insertion)
+            self._handles += insertion.connect(self.model)
+
+    def _disconnect(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        for name in self._insertions:
+            parent, _, child = name.rpartition(".")
+            self.model.get_submodule(parent)._modules.pop(child, None)
 
     def _write(self, values: dict[str, Tensor]) -> None:
         with torch.no_grad():
@@ -275,6 +380,18 @@ def check_model(model: object) -> None:
             f"model must be a transformers model, got {type(model).__name__}; see load_backbone"
         )
     anatomy.check_head(model.config, anatomy.head_of(model))
+
+
+def embedding(model: PreTrainedModel) -> str:
+    """Path of the table that embeds the input ids: the encoder's where there is a decoder, too."""
+    check_model(model)
+    entry = anatomy.entry(model)
+    wanted = model.get_submodule(entry).get_input_embeddings()
+    return next(
+        name
+        for name, module in model.named_modules(remove_duplicate=False)
+        if module is wanted and name.startswith(entry)
+    )
 
 
 def projections(model: PreTrainedModel) -> list[anatomy.Projection]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -9,8 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import AddedToken, PreTrainedTokenizerBase
 
+from peftlab.rows import SLOT
 from peftlab.tasks import ANSWER, Example
 
 IGNORED = -100  # a label that the loss leaves out: transformers' and torch's convention
@@ -27,6 +30,8 @@ def encode(
     tokenizer with a mask token gets as many masks in place of "[Y]" as the first reference has
     tokens, with labels on these alone.
 
+    The slots "[P]" of a text, which P-Tuning puts there, become the ids -1, -2, and so on.
+
     Args:
         tokenizer: of the backbone.
         examples: of one task.
@@ -34,9 +39,13 @@ def encode(
 
     Raises:
         ValueError: a label would have no place to be: the tokenizer makes nothing of its word, it
-            has no end token, or `max_length` leaves no room for the masks; or a decoder would not
-            see the subject of a cloze, which stands after "[Y]".
+            has no end token, or `max_length` leaves no room for the masks or slots; a decoder would
+            not see the subject of a cloze, which stands after "[Y]"; or a word of a verbalizer is
+            not a single token.
     """
+    choice_ids(tokenizer, examples)
+    if any(example.slots for example in examples):
+        tokenizer = _Slots(tokenizer)
     rows = []
     for example in examples:
         if example.references:
@@ -93,6 +102,8 @@ def _continued(
     answer = answer[: max_length - 1]
     if (over := len(prompt) + len(answer) - max_length) > 0:
         first = int(prompt[0] == tokenizer.bos_token_id)  # which a tokenizer put there stays
+        if any(i < 0 for i in prompt[first : first + over]):
+            raise ValueError(_lost(text, max_length))
         del prompt[first : first + over]
     ids = prompt + answer
     return {
@@ -130,6 +141,59 @@ def _joined(example: Example) -> str:
 def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
     """The tokens of an answer where it follows a text, a space in between."""
     return tokenizer(f" {answer.strip()}", add_special_tokens=False).input_ids
+
+
+def choice_ids(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[int] | None:
+    """The tokens among which the answers of a cloze are to be chosen; None where any will do.
+
+    Raises:
+        ValueError: a choice is not a single token.
+    """
+    found: dict[int, str] = {}
+    for choice in dict.fromkeys(choice for example in examples for choice in example.choices):
+        forms = [
+            tokenizer(text, add_special_tokens=False).input_ids for text in (f" {choice}", choice)
+        ]
+        single = {ids[0] for ids in forms if len(ids) == 1} - {tokenizer.unk_token_id}
+        if not single:
+            raise ValueError(
+                f"the word {choice!r} is no single token of this tokenizer; "
+                "the words of a verbalizer have to be"
+            )
+        if taken := [found[i] for i in single if i in found]:
+            raise ValueError(f"{choice!r} and {taken[0]!r} are the same token of this tokenizer")
+        found |= dict.fromkeys(single, choice)
+    return sorted(found) or None
+
+
+class _Slots:
+    """A tokenizer that knows the slots of a template: the first [P] of a text is -1, the next -2.
+
+    Works on a copy, since a token that was added to a tokenizer cannot be taken out again.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        self._tokenizer = copy.deepcopy(tokenizer)
+        self._tokenizer.add_tokens(AddedToken(SLOT, lstrip=True, special=True, normalized=False))
+        self._slot = self._tokenizer.convert_tokens_to_ids(SLOT)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def __call__(self, text: str, *args: Any, **options: Any) -> Any:
+        row = self._tokenizer(text, *args, **options)
+        numbers = itertools.count(1)
+        row["input_ids"] = [-next(numbers) if i == self._slot else i for i in row["input_ids"]]
+        if next(numbers) <= text.count(SLOT):
+            raise ValueError(_lost(text, len(row["input_ids"])))
+        return row
+
+
+def _lost(text: str, length: int) -> str:
+    return (
+        f"{text[:60]!r}... is cut to {length} tokens and loses slots of its template; give a "
+        "larger max_length, or shorter texts"
+    )
 
 
 class LengthBuckets(torch.utils.data.Sampler):

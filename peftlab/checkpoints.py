@@ -35,7 +35,7 @@ def save(attachment: Attachment, folder: str | Path) -> Path:
     folder = Path(folder)
     if folder.is_file():
         raise ValueError(f"{folder} is a file; give a folder to save in")
-    model, method = attachment.model, attachment.method
+    model, method, state = attachment.model, attachment.method, attachment.state_dict()
     description = {
         "format": FORMAT,
         "method": method.name,
@@ -49,7 +49,7 @@ def save(attachment: Attachment, folder: str | Path) -> Path:
         },
     }
     with write_whole(folder / TENSORS) as tensors, write_whole(folder / DESCRIPTION) as text:
-        save_file({name: t.contiguous() for name, t in attachment.state_dict().items()}, tensors)
+        save_file({name: t.contiguous() for name, t in state.items()}, tensors)
         text.write_text(json.dumps(description, indent=2) + "\n")
     return folder
 

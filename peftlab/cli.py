@@ -234,8 +234,8 @@ def _hyperparameters(kind: type[Method], options: tuple[str, ...]) -> dict[str, 
             raise ValueError(
                 f"{kind.name} has no hyperparameter {key!r}; it has: {', '.join(fields) or 'none'}"
             )
-        value = notebooks.literal_or_text(text)
-        if str(fields[key].type).startswith("tuple") and not isinstance(value, (tuple, list)):
+        value = notebooks.literal_or_text(text.title() if text in ("true", "false") else text)
+        if str(fields[key].type).startswith("tuple") and not isinstance(value, (tuple, list, dict)):
             value = tuple(part.strip() for part in text.split(","))
         values[key] = value
     return values

@@ -23,9 +23,9 @@ from peftlab.attach import Attachment
 from peftlab.backbones import load_backbone
 from peftlab.files import write_whole
 from peftlab.ledger import versions
-from peftlab.methods.base import Method
+from peftlab.methods.base import Method, require_number
 from peftlab.metrics import scores, scores_by
-from peftlab.tasks import load_task
+from peftlab.tasks import Task, load_task, verbalized, worded
 from peftlab.training import evaluate, train
 
 
@@ -42,6 +42,9 @@ class Trial:
         pretrained: False starts from random weights, the control.
         warmup: share of the steps over which the learning rate rises.
         examples: how many of the training examples to use, from the first on; None uses all.
+        wording: a template that the texts are put into, such as "[X] [Y]"; see `Task.rephrase` and
+            `tasks.verbalized`.
+        words: pairs of label and word, which make the task a cloze with the word at [Y].
     """
 
     label: str
@@ -52,9 +55,16 @@ class Trial:
     pretrained: bool = True
     warmup: float = 0.06
     examples: int | None = None
+    wording: str | None = None
+    words: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.examples is not None:
+            require_number("examples", self.examples, 1, integer=True)
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the outcome, as plain values."""
+        more = {"examples": self.examples, "wording": self.wording, "words": self.words or None}
         return {
             "method": self.method.name,
             "hyperparameters": json.loads(json.dumps(self.method.hyperparameters())),
@@ -63,7 +73,24 @@ class Trial:
             "batch_size": self.batch_size,
             "pretrained": self.pretrained,
             "warmup": self.warmup,
-        } | ({} if self.examples is None else {"examples": self.examples})
+        } | {k: json.loads(json.dumps(v)) for k, v in more.items() if v is not None}
+
+    def task(self, name: str) -> Task:
+        """The task as this trial trains on it: worded, and cut to its number of examples.
+
+        Args:
+            name: see `load_task`.
+
+        Raises:
+            ValueError: wording or words do not fit the task.
+        """
+        task = load_task(name)
+        if self.words:
+            task = verbalized(task, self.wording or "", dict(self.words))
+        elif self.wording:
+            task = task.rephrase(self.wording) if task.prompts else worded(task, self.wording)
+        task = self.method.prepare(task)
+        return replace(task, train=task.train[: self.examples])
 
 
 def run_trial(
@@ -88,8 +115,7 @@ def run_trial(
             `load_task` and `train`.
         NonFiniteLossError: see `train`.
     """
-    task = load_task(task_name)
-    task = replace(task, train=task.train[: trial.examples])
+    task = trial.task(task_name)
     model, tokenizer = load_backbone(backbone, task, pretrained=trial.pretrained, seed=seed)
     torch.manual_seed(seed)
     attachment = trial.method.attach(model)
@@ -164,7 +190,7 @@ def run_trials(
             f"two trials are called {next(x for x in labels if labels.count(x) > 1)!r}"
         )
     work = [
-        (run_folder(folder, trial, backbone, task, seed) / "run.json", trial, seed)
+        (run_folder(Path(folder).absolute(), trial, backbone, task, seed) / "run.json", trial, seed)
         for trial in trials
         for seed in seeds
     ]
@@ -180,6 +206,18 @@ def run_trials(
     ):
         pass
     return [json.loads(path.read_text()) | {"label": trial.label} for path, trial, _ in work]
+
+
+def distinct(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials without those that have the settings of one before them, whatever the label.
+
+    A setting may belong to two sweeps, and runs once.
+    """
+    found: list[Trial] = []
+    for trial in trials:
+        if trial.settings() not in [other.settings() for other in found]:
+            found.append(trial)
+    return found
 
 
 def run_folder(folder: str | Path, trial: Trial, backbone: str, task: str, seed: int) -> Path:
@@ -204,6 +242,18 @@ def _run_and_keep(
         attachment.save(folder)
     with write_whole(folder / "run.json") as beside:
         beside.write_text(json.dumps(run))
+
+
+def steps_to(run: Mapping[str, Any], accuracy: float) -> int:
+    """The first step at which a run reached an accuracy on validation, or its last step.
+
+    Args:
+        run: as `run_trial` gives it or a stored record has it.
+        accuracy: from 0 to 1.
+    """
+    looks = run["validation"] if "validation" in run else run["history"]["validation"]
+    reached = [look["step"] for look in looks if look["accuracy"] >= accuracy]
+    return reached[0] if reached else looks[-1]["step"]
 
 
 def store(

@@ -121,6 +121,63 @@ def adapter_layer() -> Picture:
     )
 
 
+def soft_prompt() -> Picture:
+    """Trained rows before the embedded text, and what comes out."""
+    figure, ax = canvas(7.5, 3.3)
+    ax.set(xlim=(0, 10), ylim=(0, 4.05))
+    ax.axis("off")
+    names = ("P1", "P2", "P3", "[CLS]", "a", "fine", "film")
+    for i, name in enumerate(names):
+        x, virtual = 0.4 + 1.32 * i, i < 3
+        _box(
+            ax, x, 0.3, 1.1, 0.6, name, SKY if virtual else _FROZEN, edge=BLUE if virtual else GREY
+        )
+        _arrow(ax, (x + 0.55, 0.9), (x + 0.55, 1.55), BLUE if virtual else BLACK)
+        if virtual:
+            ax.text(x + 0.55, 3.35, "taken off", ha="center", fontsize=8.5, color=BLUE)
+        else:
+            _arrow(ax, (x + 0.55, 2.35), (x + 0.55, 3.0))
+            _box(ax, x, 3.0, 1.1, 0.6, f"state {i - 2}", "white")
+    _box(ax, 0.4, 1.55, 9.02, 0.8, "frozen model, in which the text can look at the rows")
+    ax.text(2.25, 0.02, "trained, P × D", ha="center", fontsize=8.5, color=BLUE)
+    ax.text(6.95, 0.02, "embedded text, T × D", ha="center", fontsize=8.5, color=GREY)
+    ax.text(4.92, 3.75, "the head reads this one", ha="center", fontsize=8.5)
+    return Picture(
+        figure,
+        "Prompt tuning: three trained rows P1 to P3 stand before the embedded text [CLS] a fine "
+        "film, and go through the frozen model with it; the states of the rows are taken off, and "
+        "the head reads the state of [CLS], not that of the first row.",
+    )
+
+
+def template() -> Picture:
+    """A template with slots that a prompt encoder fills, around an input and a target."""
+    figure, ax = canvas(7.5, 3.6)
+    ax.set(xlim=(0, 10), ylim=(0, 4.8))
+    ax.axis("off")
+    parts = ("[P]", "[P]", "France", "[P]", "is", "[Y]")
+    for i, name in enumerate(parts):
+        x, slot = 0.5 + 1.55 * i, name == "[P]"
+        colour = SKY if slot else ORANGE if name == "[Y]" else _FROZEN
+        _box(ax, x, 0.4, 1.25, 0.6, name, colour, edge=BLUE if slot else GREY)
+        if slot:
+            _arrow(ax, (x + 0.62, 1.85), (x + 0.62, 1.0), BLUE)
+    _box(ax, 0.5, 1.85, 6.0, 0.6, "MLP", "white", edge=BLUE)
+    _box(ax, 0.5, 2.85, 6.0, 0.6, "LSTM, in both directions", "white", edge=BLUE)
+    _box(ax, 0.5, 3.85, 6.0, 0.6, "free vectors, one a slot", SKY, edge=BLUE)
+    _arrow(ax, (3.5, 2.85), (3.5, 2.45), BLUE)
+    _arrow(ax, (3.5, 3.85), (3.5, 3.45), BLUE)
+    ax.text(6.75, 3.1, "prompt encoder:\nonly what it gives\nis kept", fontsize=8.5, color=BLUE)
+    for x, label in ((4.22, "input"), (7.32, "anchor"), (8.87, "target")):
+        ax.text(x, 0.1, label, ha="center", fontsize=8.5, color=GREY)
+    return Picture(
+        figure,
+        "P-Tuning: a template of two slots, the input France, a third slot, the anchor word is, "
+        "and the target. Free vectors go through an LSTM in both directions and an MLP, which "
+        "fill the slots; after training only these vectors are kept.",
+    )
+
+
 def method_map() -> Picture:
     """One Transformer block, and where each of the eight methods trains something."""
     figure, ax = canvas(9.6, 6.6)

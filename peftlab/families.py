@@ -98,7 +98,18 @@ class Stack:
 
 @dataclass(frozen=True)
 class Family:
-    """One model family: its stacks, and the parameters that stand outside of them."""
+    """One model family: its stacks, and the parameters that stand outside of them.
+
+    Args:
+        stacks: the runs of equal blocks.
+        around: parameters outside of the blocks, without a fresh head.
+        outside: norms, and what else has a bias, outside of the blocks.
+        heads: parameters of a fresh head by kind, from width and number of labels.
+        width: the name of D in the config.
+        outputs: the language-model heads.
+        first_position: what the table of positions starts to count from; None without a table.
+        encoder: whether the input goes to a stack of its own, called "encoder", beside a decoder.
+    """
 
     stacks: Callable[[Any], list[Stack]]
     around: Callable[[Any, str | None], int]
@@ -106,6 +117,8 @@ class Family:
     heads: dict[str, Callable[[int, int], int]]
     width: str = "hidden_size"
     outputs: tuple[str, ...] = ()
+    first_position: Callable[[Any], int] | None = None
+    encoder: bool = False
 
 
 def _attention(
@@ -326,6 +339,10 @@ def _without_bias(d: int, labels: int) -> int:
     return d * labels
 
 
+def _from_zero(c: Any) -> int:
+    return 0
+
+
 _LINEAR_HEADS = {"sequence_classification": _linear, "token_classification": _linear}
 _DEEP_HEADS = {"sequence_classification": _two_layers, "token_classification": _linear}
 _DECODER_HEADS = {"sequence_classification": _without_bias, "token_classification": _linear}
@@ -343,6 +360,7 @@ FAMILIES: dict[str, Family] = {
         ),
         _LINEAR_HEADS,
         outputs=("masked_lm",),
+        first_position=_from_zero,
     ),
     "roberta": Family(
         _bert_stacks,
@@ -352,6 +370,7 @@ FAMILIES: dict[str, Family] = {
         ),
         _DEEP_HEADS,
         outputs=("masked_lm",),
+        first_position=lambda c: c.pad_token_id + 1,
     ),
     "distilbert": Family(
         _distilbert_stacks,
@@ -360,6 +379,7 @@ FAMILIES: dict[str, Family] = {
         _DEEP_HEADS,
         "dim",
         outputs=("masked_lm",),
+        first_position=_from_zero,
     ),
     "gpt2": Family(
         _gpt2_stacks,
@@ -368,9 +388,16 @@ FAMILIES: dict[str, Family] = {
         _DECODER_HEADS,
         "n_embd",
         outputs=("causal_lm",),
+        first_position=_from_zero,
     ),
     "t5": Family(
-        _t5_stacks, _t5_around, _t5_outside, _DEEP_HEADS, "d_model", outputs=("seq2seq_lm",)
+        _t5_stacks,
+        _t5_around,
+        _t5_outside,
+        _DEEP_HEADS,
+        "d_model",
+        outputs=("seq2seq_lm",),
+        encoder=True,
     ),
     "bart": Family(
         _bart_stacks,
@@ -379,6 +406,8 @@ FAMILIES: dict[str, Family] = {
         {"sequence_classification": _two_layers},
         "d_model",
         outputs=("seq2seq_lm",),
+        first_position=_from_zero,
+        encoder=True,
     ),
     "llama": Family(
         _llama_stacks, _llama_around, _llama_outside, _DECODER_HEADS, outputs=("causal_lm",)

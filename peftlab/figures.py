@@ -425,7 +425,7 @@ def two_curves(
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.minorticks_off()
     axes.set_title(title, **_TITLE)
-    axes.set(xlabel=xlabel, ylabel="test accuracy in %")
+    axes.set(xlabel=xlabel, ylabel="accuracy in %")
     axes.legend(frameon=False, fontsize=9)
     return Picture(figure, f"{title}. " + "; ".join(said) + ".")
 

@@ -22,6 +22,7 @@ COLUMNS = {
     "references": ("references",),
 }
 SUBJECT, ANSWER = "[X]", "[Y]"  # the two gaps of a cloze prompt
+SLOT = "[P]"  # where P-Tuning puts a vector of its own
 NUMBER = "number in the file"  # where a row of a single file stood before it was shuffled
 TEXTS = ("target", "references")  # either answers with a text; an example may have both
 

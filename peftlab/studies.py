@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,10 +21,13 @@ from peftlab.analysis import (
 )
 from peftlab.backbones import load_backbone
 from peftlab.compare import Trial
+from peftlab.prompts import attention_mass, vote_accuracy
+from peftlab.separation import PROMPTED
 from peftlab.tasks import load_task
 from peftlab.training import evaluate
 
 ROWS, COLUMNS = 8, 16  # size of the similarity maps
+VOTED = "facts/capital"  # what ensembles of prompts answer
 
 
 def lora_sweep(
@@ -187,6 +191,115 @@ def bitfit_sweep(
         run = compare.run_folder(folder, main, backbone, task, seed)
         moves.append(bias_change(checkpoints.load(run, model)))
     return _store("07_bitfit", runs, backbone, task, moves=moves)
+
+
+def prompt_sweep(
+    trials: Sequence[Trial],
+    lengths: Mapping[int, Trial],
+    sizes: Mapping[str, Sequence[Trial]],
+    voter: Trial,
+    backbone: str,
+    task: str,
+    seeds: Sequence[int],
+    *,
+    folder: str = "03_prompt_tuning_runs",
+) -> dict[str, Any]:
+    """Run all trials of lab 03 and write them as `03_prompt_tuning_sweep.json` to the working
+    directory.
+
+    Args:
+        trials: what to run on `backbone`.
+        lengths: those of them that differ in the length of the prompt, by length.
+        sizes: what to run on other backbones, by name.
+        voter: prompt tuning on `PROMPTED`, three times five seeds of which vote.
+        backbone: see `load_backbone`.
+        task: see `load_task`.
+        seeds: at least two.
+        folder: keeps finished runs, so that an interrupted sweep goes on.
+
+    Returns:
+        "runs"; "mass", the attention that the text gives to the prompt by length, a number a layer,
+        averaged over the seeds; "ensembles", single accuracies and that of the vote.
+
+    Raises:
+        ValueError: fewer than two seeds, or a length's trial is not among the trials.
+    """
+    if len(set(seeds)) < 2:
+        raise ValueError(f"seeds must be at least two, to compare one with another; got {seeds!r}")
+    if not all(trial in trials for trial in lengths.values()):
+        raise ValueError("the trials of `lengths` must be among the trials")
+    runs = compare.run_trials(trials, backbone=backbone, task=task, seeds=seeds, folder=folder)
+    for other, own in sizes.items():
+        runs += compare.run_trials(own, backbone=other, task=task, seeds=seeds, folder=folder)
+    mass = {
+        str(P): torch.tensor(
+            [_mass(compare.run_folder(folder, trial, backbone, task, s), trial, backbone, task)
+             for s in seeds]
+        ).mean(0).tolist()
+        for P, trial in lengths.items()
+    }  # fmt: skip
+    groups = [range(start, start + 5) for start in (0, 5, 10)]
+    where = {"backbone": PROMPTED, "task": VOTED}
+    single = compare.run_trials([voter], seeds=range(15), folder=folder, **where)
+    data = voter.task(VOTED)
+    model, tokenizer = load_backbone(PROMPTED, data)
+    attachment = voter.method.attach(model)
+    ensembles = []
+    for group in groups:
+        rows = [
+            next(iter(checkpoints.read(compare.run_folder(folder, voter, PROMPTED, VOTED, s))[1]
+                 .values()))
+            for s in group
+        ]  # fmt: skip
+        found = vote_accuracy(attachment, tokenizer, data.test, rows)
+        alone = [vote_accuracy(attachment, tokenizer, data.test, [row]) for row in rows]
+        ensembles.append({"seeds": list(group), "single": alone, "vote": found})
+    return _store("03_prompt_tuning", runs + single, backbone, task, mass=mass, ensembles=ensembles)
+
+
+def _mass(run: Path, trial: Trial, backbone: str, task: str) -> list[float]:
+    """The attention on a trained prompt, on 32 texts of the validation split."""
+    data = trial.task(task)
+    model, tokenizer = load_backbone(backbone, data)
+    attachment = checkpoints.load(run, model)
+    texts = [e.text for e in data.validation[:32]]
+    batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="right")
+    return attention_mass(attachment, {k: batch[k] for k in ("input_ids", "attention_mask")})
+
+
+def p_tuning_sweep(
+    trials: Sequence[Trial],
+    everywhere: Sequence[Trial],
+    relations: Sequence[str],
+    backbone: str,
+    task: str,
+    seeds: Sequence[int],
+    *,
+    folder: str = "05_p_tuning_runs",
+) -> dict[str, Any]:
+    """Run all trials of lab 05 and write them as `05_p_tuning_sweep.json` to the working directory.
+
+    Args:
+        trials: what to run on `task`.
+        everywhere: what to run on every relation.
+        relations: tasks, such as "facts/capital".
+        backbone: see `load_backbone`.
+        task: see `load_task`.
+        seeds: at least one.
+        folder: keeps finished runs, so that an interrupted sweep goes on.
+
+    Returns:
+        "runs".
+    """
+    where = {"backbone": backbone, "seeds": seeds, "folder": folder}
+    runs = []
+    for relation in dict.fromkeys([task, *relations]):
+        own = [
+            *(trials if relation == task else ()),
+            *(everywhere if relation in relations else ()),
+        ]
+        runs += compare.run_trials(compare.distinct(own), task=relation, **where)
+    return _store("05_p_tuning", runs, backbone, task)
 
 
 def _store(

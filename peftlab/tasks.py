@@ -26,6 +26,7 @@ from peftlab.rows import (
     ANSWER,
     COLUMNS,
     NUMBER,
+    SLOT,
     SUBJECT,
     SUFFIXES,
     find_columns,
@@ -47,6 +48,8 @@ class Example:
         text_pair: a second sentence, or None.
         tags: whatever else the file says of it, such as its kind.
         references: the texts that are accepted as an answer; the first is the one trained on.
+        choices: where the answer is one of a few words, these words; all single tokens.
+        slots: how many "[P]" in the text are slots of a template.
     """
 
     text: str | tuple[str, ...]
@@ -54,6 +57,8 @@ class Example:
     text_pair: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     references: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    slots: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,97 @@ class Task:
                 for split in SPLITS
             },
         )
+
+
+def worded(task: Task, template: str) -> Task:
+    """The same task with its texts inside a template.
+
+    Args:
+        task: whose texts are strings; where texts answer, [Y] ends the template or is left out.
+        template: with [X] for the text, and [X2] for the second one where there is one.
+
+    Raises:
+        ValueError: the template does not fit the task.
+    """
+    if any(not isinstance(e.text, str) for e in task.train):
+        raise ValueError(f"task {task.name!r} labels words; a template is for whole texts")
+    before, gap, after = template.partition(ANSWER)
+    free = task.head == "causal_lm" and not task.cloze
+    if gap and not (free and not after.strip()):
+        raise ValueError(
+            f"task {task.name!r} has no word to stand at {ANSWER} of {template!r}; leave {ANSWER} "
+            "out, or give the method a verbalizer, a word for each label"
+        )
+    return _wrapped(task, before.rstrip())
+
+
+def verbalized(task: Task, template: str, words: Mapping[str, str]) -> Task:
+    """A classification task as a cloze: each label is a word at [Y] of a template.
+
+    Args:
+        task: with labels for whole texts.
+        template: with [X] for the text, [Y] for the word, and [X2] where there is a second text.
+        words: a word for each label.
+
+    Raises:
+        ValueError: the task has other labels, two labels share a word, or the template does not
+            fit.
+    """
+    if task.head != "sequence_classification":
+        raise ValueError(f"task {task.name!r} has no labels of whole texts to put into words")
+    if set(words) != set(task.labels) or len(set(words.values())) < len(words):
+        raise ValueError(
+            f"the verbalizer needs a word of its own for each of {', '.join(task.labels)}; "
+            f"got {dict(words)!r}"
+        )
+    if ANSWER not in template:
+        raise ValueError(f"the template {template!r} has no {ANSWER} for the word of the label")
+    choices = tuple(words[label] for label in task.labels)
+    for example in (e for split in SPLITS for e in getattr(task, split)):
+        if ANSWER in example.text or ANSWER in (example.text_pair or ""):
+            raise ValueError(f"{example.text!r} has {ANSWER}, the place of the target; rename it")
+    wrapped = _wrapped(task, template)
+    splits = {
+        split: tuple(
+            replace(e, label=None, references=(choices[e.label],), choices=choices)
+            for e in getattr(wrapped, split)
+        )
+        for split in SPLITS
+    }
+    return replace(wrapped, head="causal_lm", labels=(), **splits)
+
+
+def slotted(task: Task, slots: int) -> Task:
+    """The same task, whose texts have the slots of a template.
+
+    Raises:
+        ValueError: a text has "[P]" of its own.
+    """
+    for example in (e for split in SPLITS for e in getattr(task, split)):
+        if example.text.count(SLOT) != slots:
+            raise ValueError(
+                f"{example.text!r} has {SLOT} beside the {slots} of the template; rename it"
+            )
+    return replace(
+        task,
+        **{s: tuple(replace(e, slots=slots) for e in getattr(task, s)) for s in SPLITS},
+    )
+
+
+def _wrapped(task: Task, template: str) -> Task:
+    second = "[X2]"
+    if any(bool(e.text_pair) != (second in template) for e in task.train):
+        raise ValueError(
+            f"{template!r} {'has' if second in template else 'lacks'} {second}, the place of a "
+            f"second text, and task {task.name!r} is of the other kind"
+        )
+
+    def inside(e: Example) -> Example:
+        # both at once, so that a text may have "[X2]" in it
+        parts = [part.replace(SUBJECT, e.text) for part in template.split(second)]
+        return replace(e, text=(e.text_pair or "").join(parts), text_pair=None)
+
+    return replace(task, **{s: tuple(map(inside, getattr(task, s))) for s in SPLITS})
 
 
 def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, seed: int = 0) -> Task:

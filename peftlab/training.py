@@ -24,8 +24,8 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from peftlab import anatomy
-from peftlab.attach import Attachment
-from peftlab.batches import IGNORED, LengthBuckets, answer_ids, collator, encode
+from peftlab.attach import Attachment, attachment_of
+from peftlab.batches import IGNORED, LengthBuckets, answer_ids, choice_ids, collator, encode
 from peftlab.methods.base import require_number
 from peftlab.tasks import ANSWER, Example, Task
 
@@ -136,7 +136,7 @@ def train(
         tokenizer: of the same backbone.
         task: trains on `task.train`; `task.validation` is looked at after each epoch if `validate`.
         learning_rate: the highest one, above 0; the papers' values grow 10 to 100 times on small
-            models.
+            models. What a method trains at a rate of its own follows the same rise and fall.
         epochs: passes over the training split, at least 1.
         batch_size: examples a step, at least 1.
         warmup: share of the steps over which the learning rate rises, from 0 to 1.
@@ -184,9 +184,12 @@ def train(
     encoded = encode(tokenizer, examples, max_length)
     batches = LengthBuckets([len(e["input_ids"]) for e in encoded], batch_size, seed)
     loader = DataLoader(encoded, batch_sampler=batches, collate_fn=collator(tokenizer, "right"))
-    optimizer = torch.optim.AdamW(
-        decay_groups(attachment.parameters(), weight_decay), lr=learning_rate, fused=True
-    )
+    groups = [
+        group | {"scale": 1.0 if own is None else own / learning_rate}
+        for own, parameters in attachment.parameters_by_rate().items()
+        for group in decay_groups(parameters, weight_decay)
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=True)
     accelerator = Accelerator()
     model, optimizer, loader = accelerator.prepare(attachment.model, optimizer, loader)
     total = epochs * len(loader)
@@ -211,7 +214,7 @@ def train(
                 step = len(history.losses)
                 rate = learning_rate * min((step + 1) / rise, (total - step) / max(1, total - rise))
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group["scale"]
                 loss = model(**batch).loss
                 accelerator.backward(loss)
                 norm = accelerator.clip_grad_norm_(attachment.parameters(), max_grad_norm)
@@ -256,7 +259,8 @@ def evaluate(
 
     Where texts answer, a decoder writes greedily until its end token, or until it is 8 tokens
     longer than the longest reference. A gap "[Y]" is filled with as many tokens as its answer has:
-    an encoder fills that many masks, a decoder goes on from what stands before.
+    an encoder fills that many masks, a decoder goes on from what stands before. Where examples have
+    choices, the likeliest of these is taken.
 
     Args:
         model: with the head that the examples need, such as `load_backbone(name, task)` gives it.
@@ -299,11 +303,19 @@ def evaluate(
 
 
 def _fitting(model: PreTrainedModel, max_length: int) -> int:
-    """The length asked for, or what the model's table of positions has room for."""
-    room = getattr(model.config, "max_position_embeddings", None) or max_length
-    if model.config.model_type == "roberta":  # counts from behind the padding id
-        room -= model.config.pad_token_id + 1
-    return min(max_length, room)
+    """The length asked for, or what the model's positions have room for beside virtual tokens."""
+    return min(max_length, _room(model, max_length))
+
+
+def _room(model: PreTrainedModel, otherwise: int) -> int:
+    """Tokens of the input that there are positions for; or what was asked for, without a limit."""
+    room = anatomy.position_room(model.config)
+    if room is None:
+        room = getattr(model.config, "max_position_embeddings", None)
+    if room is None:
+        return otherwise
+    attachment = attachment_of(model)
+    return room - (attachment.virtual_tokens if attachment else 0)
 
 
 def _writes(model: PreTrainedModel, examples: Sequence[Example]) -> bool:
@@ -344,6 +356,7 @@ def _answers(
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]["input_ids"]))
     collate, device = collator(tokenizer, "right"), next(model.parameters()).device
     shift = int(anatomy.head_of(model) == "causal_lm")  # there a token predicts the next one
+    choices = choice_ids(tokenizer, examples)
     answers: list[Any] = [None] * len(encoded)
     loss_sum, label_count = 0.0, 0
     for start in range(0, len(order), batch_size):
@@ -355,7 +368,10 @@ def _answers(
         labels = batch["labels"]
         counted = int((labels != IGNORED).sum())
         loss_sum, label_count = loss_sum + output.loss.item() * counted, label_count + counted
-        best = output.logits.argmax(-1).cpu()  # (B,) or (B, T)
+        if choices is None:
+            best = output.logits.argmax(-1).cpu()  # (B,) or (B, T)
+        else:
+            best = torch.tensor(choices)[output.logits[..., choices].argmax(-1).cpu()]  # (B, T)
         for i, answer, label in zip(rows, best, labels.cpu(), strict=True):
             if answer.ndim == 0:
                 answers[i] = answer.item()
@@ -387,7 +403,7 @@ def _written(
         written = model.generate(
             input_ids=inputs["input_ids"].to(model.device),
             attention_mask=inputs["attention_mask"].to(model.device),
-            max_new_tokens=min(longest + 8, model.config.max_position_embeddings - width),
+            max_new_tokens=min(longest + 8, _room(model, width + longest + 8) - width),
             do_sample=False,
             num_beams=1,
             repetition_penalty=1.0,

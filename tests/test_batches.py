@@ -8,7 +8,7 @@ from tiny_text import byte_level_tokenizer, decoder_tokenizer, wordpiece_tokeniz
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from peftlab.batches import IGNORED, LengthBuckets, collator, encode
+from peftlab.batches import IGNORED, LengthBuckets, choice_ids, collator, encode
 from peftlab.tasks import Example
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "play", "##er", "##s", "good", "film", "the"]
@@ -187,7 +187,7 @@ ENCODERS = {
 )
 def test_masks_stand_where_the_tokens_of_the_answer_would(make, text):
     tokenizer = make()
-    (row,) = encode(tokenizer, [Example(text, references=("Port Moresby",))])
+    (row,) = encode(tokenizer, [slotted(text, references=("Port Moresby",))])
     pairs = list(zip(row["input_ids"], row["labels"], strict=True))
     assert all((i == tokenizer.mask_token_id) == (label != IGNORED) for i, label in pairs)
     assert sum(label != IGNORED for _, label in pairs) >= 2
@@ -199,6 +199,146 @@ def test_gap_that_is_cut_off_is_refused():
     example = Example("The capital of New Guinea is [Y]", references=("Port Moresby",))
     with pytest.raises(ValueError, match=r"first 6 tokens have \d masks; give a larger max_length"):
         encode(wordpiece_tokenizer(), [example], max_length=6)
+
+
+# Slots of a template
+
+
+def slotted(text, label=None, **other):
+    """An example of a task that P-Tuning prepared."""
+    return Example(text, label, slots=text.count("[P]"), **other)
+
+
+def test_a_marker_that_is_no_slot_is_text(tokenizer):
+    (row,) = encode(tokenizer, [Example("the [P] film", 1)])
+    assert all(i >= 0 for i in row["input_ids"])
+
+
+def test_choices_that_share_a_token_are_refused(tokenizer):
+    example = Example("[Y]", references=("good",), choices=("good", " good"))
+    with pytest.raises(ValueError, match="'good' are the same token"):
+        choice_ids(tokenizer, [example])
+
+
+def test_slots_are_numbered_in_the_order_of_the_text_anew_in_each(tokenizer):
+    examples = [slotted("[P] the film [P][P]", 1), slotted("good [P]", 0)]
+    first, second = encode(tokenizer, examples)
+    assert first["input_ids"] == [CLS, -1, THE, FILM, -2, -3, SEP]
+    assert first["attention_mask"] == [1] * 7 and first["token_type_ids"] == [0] * 7
+    assert second["input_ids"] == [CLS, GOOD, -1, SEP]
+    assert (first["labels"], second["labels"]) == (1, 0)
+
+
+def test_decoder_goes_on_from_text_and_slots_before_the_gap(decoder):
+    def tokens(text):
+        return decoder(text).input_ids
+
+    example = slotted(
+        "[P] The capital of [P] Italy is [P] [Y] now [P]", references=("Port Moresby",)
+    )
+    (row,) = encode(decoder, [example])
+    prompt = [-1, *tokens("The capital of"), -2, *tokens("Italy is"), -3]
+    answer = tokens("Port Moresby")
+    assert row["input_ids"] == prompt + answer
+    assert row["labels"] == [IGNORED] * len(prompt) + answer
+
+
+def test_decoder_answers_behind_the_slots(decoder):
+    (row,) = encode(decoder, [slotted("[P] A pub [P]", references=("food",))])
+    answer = [*decoder("food").input_ids, decoder.eos_token_id]
+    assert row["input_ids"] == [-1, *decoder("A pub").input_ids, -2, *answer]
+    assert row["labels"][-len(answer) :] == answer
+
+
+@pytest.mark.parametrize("make", ENCODERS.values(), ids=ENCODERS)
+def test_slots_take_no_token_from_the_words_and_masks_around_them(make):
+    tokenizer = make()
+    text = "The capital of [P] New Guinea [P][P] is [P] [Y] . [P]"
+    (row,) = encode(tokenizer, [slotted(text, references=("Port Moresby",))])
+    pairs = list(zip(row["input_ids"], row["labels"], strict=True))
+    assert [i for i, _ in pairs if i < 0] == [-1, -2, -3, -4, -5]
+    assert all((i == tokenizer.mask_token_id) == (label != IGNORED) for i, label in pairs)
+    at = row["input_ids"].index(tokenizer.mask_token_id)
+    assert row["input_ids"][at - 1] == -4
+    filled = [i if label == IGNORED else label for i, label in pairs if i >= 0]
+    assert filled == tokenizer("The capital of New Guinea is Port Moresby .").input_ids
+
+
+def test_slots_that_are_cut_off_are_refused(tokenizer):
+    example = slotted("[P] the film [P]", 1)
+    (row,) = encode(tokenizer, [example], max_length=6)
+    assert -2 in row["input_ids"]
+    with pytest.raises(ValueError, match=r"cut to 5 tokens and loses slots .* larger max_length"):
+        encode(tokenizer, [example], max_length=5)
+
+
+def test_slots_that_are_cut_off_beside_masks_are_refused():
+    example = slotted("The capital is [Y] [P] [P]", references=("Paris",))
+    tokenizer = wordpiece_tokenizer()
+    size = len(encode(tokenizer, [example])[0]["input_ids"])
+    with pytest.raises(ValueError, match="loses slots of its template; give a larger max_length"):
+        encode(tokenizer, [example], max_length=size - 1)
+
+
+@pytest.mark.parametrize("gap", ["", " [Y]"])
+def test_slots_that_are_cut_off_before_an_answer_are_refused(decoder, gap):
+    example = slotted(f"[P] [P] A cheap pub [P]{gap}", references=("food",))
+    size = len(encode(decoder, [example])[0]["input_ids"])
+    with pytest.raises(ValueError, match="loses slots of its template; give a larger max_length"):
+        encode(decoder, [example], max_length=size - 1)
+
+
+@pytest.mark.parametrize("make", [decoder_tokenizer, *ENCODERS.values()])
+def test_slots_leave_the_tokenizer_as_it_is(make):
+    tokenizer = make()
+    before = tokenizer.backend_tokenizer.to_str(), len(tokenizer), tokenizer("a [P] b").input_ids
+    (row,) = encode(tokenizer, [slotted("The [P] capital is [Y]", references=("Paris",))])
+    assert -1 in row["input_ids"]
+    after = tokenizer.backend_tokenizer.to_str(), len(tokenizer), tokenizer("a [P] b").input_ids
+    assert after == before
+
+
+def test_slots_are_padded_with_their_texts(tokenizer):
+    rows = encode(tokenizer, [slotted("[P] the film", 1), slotted("[P]", 0)])
+    batch = collator(tokenizer, "right")(rows)
+    assert batch["input_ids"].tolist() == [[CLS, -1, THE, FILM, SEP], [CLS, -1, SEP, PAD, PAD]]
+    assert batch["attention_mask"].tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
+
+
+# Words to choose among
+
+
+def test_examples_without_choices_leave_every_token(tokenizer):
+    assert choice_ids(tokenizer, [Example("the film", 1)]) is None
+
+
+@pytest.mark.parametrize("make", [decoder_tokenizer, *ENCODERS.values()])
+def test_choices_are_their_tokens_with_or_without_a_space_before(make):
+    tokenizer = make()
+    examples = [Example("[Y]", references=("Paris",), choices=("Paris", "France"))] * 2
+    examples.append(Example("[Y]", references=("capital",), choices=("capital", "France")))
+    found = choice_ids(tokenizer, examples)
+    single = {
+        ids[0]
+        for word in ("Paris", "France", "capital")
+        for text in (word, f" {word}")
+        if len(ids := tokenizer(text, add_special_tokens=False).input_ids) == 1
+    }
+    assert found == sorted(single)
+    assert {tokenizer.decode([i]).strip() for i in found} == {"Paris", "France", "capital"}
+
+
+def test_choice_of_several_tokens_is_refused_before_anything_is_encoded(tokenizer):
+    example = Example("[Y]", references=("good",), choices=("good", "players"))
+    message = "the word 'players' is no single token of this tokenizer"
+    for function in (choice_ids, encode):
+        with pytest.raises(ValueError, match=message):
+            function(tokenizer, [example])
+
+
+def test_choices_that_the_tokenizer_does_not_know_are_refused(tokenizer):
+    with pytest.raises(ValueError):
+        choice_ids(tokenizer, [Example("[Y]", references=("great",), choices=("great", "awful"))])
 
 
 # Order

@@ -131,7 +131,7 @@ def test_rounding_and_another_float_type_are_no_mistake(name):
 @tensor_exercises
 def test_a_tensor_that_still_tracks_gradients_is_judged_like_any_other(name):
     exercise = EXERCISES[name]
-    wanted = exercise.solution(**inputs_of(exercise)).requires_grad_()
+    wanted = exercise.solution(**inputs_of(exercise)).float().requires_grad_()
     assert exercise.check(lambda **inputs: wanted).status == SOLVED
     assert exercise.check(lambda **inputs: wanted + 1).status == WRONG
 

@@ -385,3 +385,36 @@ def test_mean_and_spread_are_those_of_a_sample():
     values = [0.5, 0.75, 0.25, 0.5]
     assert compare.mean_and_spread(values) == (0.5, statistics.stdev(values))
     assert compare.mean_and_spread([0.75]) == (0.75, 0.0)
+
+
+def test_a_trial_puts_its_texts_into_words(task):
+    plain = LORA.task(task)
+    assert plain == load_task(task)
+    worded = replace(LORA, wording="So: [X]", examples=3).task(task)
+    assert [e.text for e in worded.train] == [f"So: {e.text}" for e in plain.train[:3]]
+    words = tuple((label, f"word{i}") for i, label in enumerate(plain.labels))
+    cloze = replace(LORA, wording="[X] So [Y]", words=words).task(task)
+    assert cloze.cloze and cloze.test[0].references[0].startswith("word")
+    assert replace(LORA, wording="a [X]").settings() != LORA.settings()
+    assert "wording" not in LORA.settings() and "words" not in LORA.settings()
+    facts = replace(LORA, wording="[X] [Y]").task("facts/capital")
+    assert facts.test[0].text == f"{facts.test[0].tags['subject']} [Y]"
+
+
+def test_steps_to_is_the_first_look_that_reaches_it():
+    looks = [{"step": s, "accuracy": a} for s, a in ((5, 0.2), (10, 0.9), (15, 0.8))]
+    for run in ({"validation": looks}, {"history": {"validation": looks}}):
+        assert compare.steps_to(run, 0.2) == 5
+        assert compare.steps_to(run, 0.9) == 10
+        assert compare.steps_to(run, 0.95) == 15
+
+
+def test_distinct_trials_differ_in_more_than_their_label():
+    again, other = replace(LORA, label="again"), replace(LORA, epochs=5)
+    assert compare.distinct([LORA, HEAD, again, other]) == [LORA, HEAD, other]
+
+
+@pytest.mark.parametrize("examples", [0, -5, 1.5])
+def test_a_trial_needs_a_whole_number_of_examples(examples):
+    with pytest.raises((TypeError, ValueError), match="examples must be"):
+        replace(LORA, examples=examples)

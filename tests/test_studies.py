@@ -1,15 +1,19 @@
-"""The sweep of lab 01, small: what it runs, computes from the checkpoints, and writes."""
+"""The sweeps, small: what they run, compute from the checkpoints, and write."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from tiny_task import write_backbone, write_task
 
 from peftlab import (
+    BitFit,
     FullFineTuning,
     HeadOnly,
     LoRA,
+    PromptTuning,
+    PTuning,
     analysis,
     compare,
     load_backbone,
@@ -176,3 +180,78 @@ def test_a_sweep_that_cannot_be_compared_is_refused_before_it_runs(
     with pytest.raises(ValueError, match=message):
         studies.lora_sweep(backbone="bert", task="toy.tsv", **settings)
     assert not list(tmp_path.iterdir())
+
+
+def arguments(place):
+    return write_backbone(place / "bert"), write_task(place / "toy.tsv")
+
+
+def test_bitfit_sweep_runs_trials_and_curves_and_tells_what_moved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    every = Trial(label="BitFit", method=BitFit(), learning_rate=1e-2, epochs=1)
+    few = replace(every, label="few", examples=16)
+    study = studies.bitfit_sweep(
+        [every, HEAD], every, *arguments(tmp_path), SEEDS, curves=[few], curve_seeds=(2,)
+    )
+    assert [(r["label"], r["seed"]) for r in study["runs"]] == [
+        *((trial.label, seed) for trial in (every, HEAD) for seed in SEEDS),
+        ("few", 2),
+    ]
+    assert len(study["moves"]) == 2 and all(sum(m["query"]) > 0 for m in study["moves"])
+    assert json.loads((tmp_path / "07_bitfit_sweep.json").read_text())["moves"]
+    with pytest.raises(ValueError, match="main must be one of the trials"):
+        studies.bitfit_sweep([HEAD], every, "bert", "toy.tsv", SEEDS)
+
+
+def test_prompt_sweep_measures_attention_by_length_and_lets_prompts_vote(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    backbone, task = arguments(tmp_path)
+    asked = []
+
+    def counted(attachment, tokenizer, examples, rows):
+        asked.append(len(rows))
+        return 0.5
+
+    monkeypatch.setattr(studies, "vote_accuracy", counted)
+    monkeypatch.setattr(studies, "PROMPTED", backbone)
+    monkeypatch.setattr(studies, "VOTED", task)
+    short, long = (
+        Trial(label=f"P={P}", method=PromptTuning(prompt_length=P), learning_rate=1e-2, epochs=1)
+        for P in (1, 3)
+    )
+    voter = replace(short, label="voter", examples=16)
+    lengths = {1: short, 3: long}
+    study = studies.prompt_sweep(
+        [short, long, HEAD], lengths, {backbone: [FULL]}, voter, backbone, task, SEEDS
+    )
+    labels = [short.label, long.label, HEAD.label, FULL.label]
+    assert [r["label"] for r in study["runs"]] == [
+        *(label for label in labels for _ in SEEDS),
+        *["voter"] * 15,
+    ]
+    assert set(study["mass"]) == {"1", "3"}
+    assert all(0 < share < 1 for own in study["mass"].values() for share in own)
+    assert study["mass"]["1"][0] < study["mass"]["3"][0]
+    assert [group["seeds"] for group in study["ensembles"]] == [
+        [*range(n, n + 5)] for n in (0, 5, 10)
+    ]
+    assert asked == [5, 1, 1, 1, 1, 1] * 3
+    with pytest.raises(ValueError, match="must be among the trials"):
+        studies.prompt_sweep([HEAD], lengths, {}, voter, backbone, task, SEEDS)
+    with pytest.raises(ValueError, match="at least two"):
+        studies.prompt_sweep([short, long], lengths, {}, voter, backbone, task, (0,))
+
+
+def test_p_tuning_sweep_runs_some_trials_everywhere_and_some_on_one_task(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    backbone, task = arguments(tmp_path)
+    other = write_task(tmp_path / "other.tsv")
+    slots = PTuning(template="[P] [X]", prompt_encoder="mlp")
+    learnt = Trial(label="P-Tuning", method=slots, learning_rate=1e-2, epochs=1)
+    study = studies.p_tuning_sweep([HEAD], [learnt], [other], backbone, task, SEEDS)
+    assert [(r["label"], r["task"], r["seed"]) for r in study["runs"]] == [
+        *((HEAD.label, task, seed) for seed in SEEDS),
+        *((learnt.label, other, seed) for seed in SEEDS),
+    ]
+    stored = json.loads((tmp_path / "05_p_tuning_sweep.json").read_text())
+    assert stored["command"].startswith("peftlab run 05_p_tuning -p rerun_sweep true")

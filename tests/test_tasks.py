@@ -13,7 +13,7 @@ import pytest
 
 from peftlab import load_task, paths
 from peftlab.files import sha256
-from peftlab.tasks import SPLITS, Example, Task
+from peftlab.tasks import SPLITS, Example, Task, verbalized, worded
 
 ROWS = [
     {"text": f"sentence, number {i}", "label": "good" if i % 2 else "bad", "kind": f"k{i % 3}"}
@@ -518,6 +518,124 @@ def test_one_prompt_for_many_relations_is_refused(bundled):
 def test_other_tasks_have_nothing_to_rephrase():
     with pytest.raises(ValueError, match="'reviews' has no prompts to rephrase"):
         load_task("reviews").rephrase("[X] [Y]")
+
+
+# Templates around texts
+
+
+def of(head, *examples, labels=("bad", "good"), name="toy"):
+    return Task(name, head, labels, *[tuple(examples)] * 3)
+
+
+CLASSES = of("sequence_classification", Example("a film", 1, tags={"kind": "k"}), Example("b", 0))
+PAIRS = of("sequence_classification", Example("a", 1, "b"), Example("c", 0, "d"))
+TAGS = of("token_classification", Example(("a", "film"), (0, 1)))
+WRITING = of("causal_lm", Example("a pub", references=("It is a pub.",)), labels=())
+GAPS = of("causal_lm", Example("a is [Y]", references=("b",)), labels=())
+WORDS = {"good": "great", "bad": "awful"}
+
+
+def test_worded_task_differs_in_its_texts_alone():
+    task = worded(CLASSES, "[P] [X] : [P]")
+    for split in SPLITS:
+        assert texts(task, split) == ["[P] a film : [P]", "[P] b : [P]"]
+        for new, old in zip(task.split(split), CLASSES.split(split), strict=True):
+            assert (new.label, new.tags, new.references) == (old.label, old.tags, old.references)
+    assert (task.name, task.head, task.labels) == (CLASSES.name, CLASSES.head, CLASSES.labels)
+    assert texts(CLASSES, "train") == ["a film", "b"]
+
+
+def test_template_of_a_pair_makes_one_text_of_two():
+    task = worded(PAIRS, "[X2] [P] [X]")
+    assert task.train == (Example("b [P] a", 1), Example("d [P] c", 0))
+
+
+@pytest.mark.parametrize("template", ["[P] [X]", "[P] [X] [Y]", "[P] [X] [Y] "])
+def test_texts_that_answer_follow_their_template(template):
+    (example,) = worded(WRITING, template).train
+    assert example == Example("[P] a pub", references=("It is a pub.",))
+
+
+def test_gap_of_a_cloze_stays_where_its_text_has_it():
+    assert texts(worded(GAPS, "[P] [X] [P]"), "train") == ["[P] a is [Y] [P]"]
+
+
+@pytest.mark.parametrize("wrap", [worded, lambda t, template: verbalized(t, template, WORDS)])
+@pytest.mark.parametrize(
+    "task, template, message",
+    [
+        (CLASSES, "[P] [X] [X2]", r"has \[X2\], .* task 'toy' is of the other kind"),
+        (PAIRS, "[P] [X]", r"lacks \[X2\], .* task 'toy' is of the other kind"),
+    ],
+)
+def test_template_for_another_number_of_texts_is_refused(wrap, task, template, message):
+    template = template if wrap is worded else template + " [Y]"
+    with pytest.raises(ValueError, match=message):
+        wrap(task, template)
+
+
+@pytest.mark.parametrize(
+    "task, template, message",
+    [
+        (TAGS, "[P] [X]", "task 'toy' labels words; a template is for whole texts"),
+        (CLASSES, "[P] [X] [Y]", r"no word to stand at \[Y\] of '\[P\] \[X\] \[Y\]'.*verbalizer"),
+        (WRITING, "[P] [X] [Y] .", r"no word to stand at \[Y\].*leave \[Y\] out"),
+        (GAPS, "[P] [X] [Y]", r"no word to stand at \[Y\].*leave \[Y\] out"),
+    ],
+)
+def test_template_that_does_not_fit_the_task_is_refused(task, template, message):
+    with pytest.raises(ValueError, match=message):
+        worded(task, template)
+
+
+@pytest.mark.parametrize("inside", ["[X2]", "[X]", "[X] or [X2]"])
+def test_marks_of_a_template_in_a_text_are_text(inside):
+    single = of("sequence_classification", Example(inside, 1), Example("b", 0))
+    assert worded(single, "[P] [X]").train[0].text == f"[P] {inside}"
+    pair = of("sequence_classification", Example(inside, 1, inside), Example("c", 0, "d"))
+    assert worded(pair, "[X] [P] [X2]").train[0].text == f"{inside} [P] {inside}"
+    cloze = verbalized(pair, "[X2] [P] [X] [Y]", WORDS)
+    assert cloze.train[0].text == f"{inside} [P] {inside} [Y]"
+
+
+def test_verbalized_task_asks_for_the_word_of_each_label():
+    task = verbalized(CLASSES, "[X] [P] It was [Y] .", WORDS)
+    assert task.head == "causal_lm" and task.labels == () and task.cloze
+    for split in SPLITS:
+        first, second = task.split(split)
+        assert first == Example(
+            "a film [P] It was [Y] .",
+            tags={"kind": "k"},
+            references=("great",),
+            choices=("awful", "great"),
+        )
+        assert second.references == ("awful",) and second.label is None
+
+
+def test_verbalized_pair_is_one_text():
+    (first, _) = verbalized(PAIRS, "[X] ? [P] [Y] , [X2]", WORDS).test
+    assert (first.text, first.text_pair) == ("a ? [P] [Y] , b", None)
+
+
+@pytest.mark.parametrize("task", [TAGS, WRITING, GAPS])
+def test_only_labels_of_whole_texts_are_put_into_words(task):
+    with pytest.raises(ValueError, match="task 'toy' has no labels of whole texts to put into w"):
+        verbalized(task, "[P] [X] [Y]", WORDS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [{}, {"good": "great"}, WORDS | {"odd": "odd"}, {"good": "great", "bad": "great"}],
+)
+def test_verbalizer_needs_a_word_of_its_own_for_each_label(words):
+    with pytest.raises(ValueError, match="a word of its own for each of bad, good; got") as error:
+        verbalized(CLASSES, "[P] [X] [Y]", words)
+    assert repr(words) in str(error.value)
+
+
+def test_verbalizer_needs_a_gap():
+    with pytest.raises(ValueError, match=r"'\[P\] \[X\]' has no \[Y\] for the word of the label"):
+        verbalized(CLASSES, "[P] [X]", WORDS)
 
 
 # Sets from the hub

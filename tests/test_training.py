@@ -1,5 +1,6 @@
 """Training and evaluation: what is learned, what moves, what is written down, and how it stops."""
 
+import dataclasses
 import json
 import math
 import random
@@ -12,7 +13,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import PreTrainedTokenizerFast
 
-from peftlab import FullFineTuning, HeadOnly, LoRA, anatomy, evaluate, train
+from peftlab import (
+    FullFineTuning,
+    HeadOnly,
+    LoRA,
+    PromptTuning,
+    PTuning,
+    anatomy,
+    evaluate,
+    train,
+)
 from peftlab.attach import attaching
 from peftlab.methods.base import Method
 from peftlab.tasks import Example, Task
@@ -777,3 +787,99 @@ def test_examples_that_the_head_cannot_answer_are_refused(tokenizer):
 def test_evaluate_refuses_sizes_below_one(tokenizer, setting):
     with pytest.raises(ValueError, match=f"{setting} must be at least 1"):
         evaluate(attached().model, tokenizer, TASK.train, **{setting: 0})
+
+
+# Templates, choices and virtual tokens
+
+
+def chosen(model, tokenizer, choices):
+    """What the model answers at the gap of a text, first among `choices`, then among all words."""
+    example = Example("The capital of France is [Y]", references=("Paris",), choices=choices)
+    free = dataclasses.replace(example, choices=())
+    return [evaluate(model, tokenizer, [e]).predictions[0] for e in (example, free)]
+
+
+@pytest.mark.parametrize("choices", [("Paris", "capital"), ("Italy", "France", "Paris")])
+@pytest.mark.parametrize(
+    "family, head, make",
+    [("bert", "masked_lm", wordpiece_tokenizer), ("gpt2", "causal_lm", decoder_tokenizer)],
+)
+def test_answers_are_the_likeliest_of_their_choices(family, head, make, choices):
+    tokenizer = make()
+    model = text_model(family, head, pad_token_id=tokenizer.pad_token_id)
+    mask = "" if head == "causal_lm" else "[MASK]"
+    inputs = tokenizer(f"The capital of France is {mask}".rstrip(), return_tensors="pt")
+    ids = {c: tokenizer(f" {c}", add_special_tokens=False).input_ids for c in choices}
+    assert all(len(tokens) == 1 for tokens in ids.values())
+    at = inputs["input_ids"][0] == tokenizer.mask_token_id if mask else slice(-1, None)
+    with torch.no_grad():
+        logits = model(**inputs).logits[0, at][0]
+    given, free = chosen(model, tokenizer, choices)
+    assert given == max(choices, key=lambda c: logits[ids[c][0]].item())
+    assert free not in choices and free == tokenizer.decode(logits.argmax()).strip()
+
+
+def test_choosing_leaves_the_loss_as_it_is():
+    tokenizer = decoder_tokenizer()
+    example = Example("The capital is [Y]", references=("France",), choices=("Paris", "France"))
+    found = [
+        evaluate(text_model(), tokenizer, [e]).loss
+        for e in (example, dataclasses.replace(example, choices=()))
+    ]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("family, head", [("bert", "masked_lm"), ("gpt2", "causal_lm")])
+def test_verbalized_task_is_learned_through_its_template(family, head):
+    tokenizer = wordpiece_tokenizer() if head == "masked_lm" else decoder_tokenizer()
+    words = {"no": "France", "yes": "Paris"}
+    texts = ("cheap Italian food", "the capital of France")
+    examples = tuple(Example(text, label) for label, text in enumerate(texts))
+    task = Task("toy", "sequence_classification", ("no", "yes"), *[examples] * 3)
+    method = PTuning(template="[P] [X] [P] is [Y]", verbalizer=words, backbone_learning_rate=1e-2)
+    model = text_model(family, head, pad_token_id=tokenizer.pad_token_id)
+    torch.manual_seed(0)
+    attachment = method.attach(model)
+    short(attachment, tokenizer, method.prepare(task), epochs=15)
+    found = evaluate(model, tokenizer, method.prepare(task).test)
+    assert found.predictions == ("France", "Paris") and found.accuracy == 1.0
+
+
+@pytest.mark.parametrize("length", [1, 10])
+def test_inputs_are_cut_so_that_they_fit_beside_a_prompt(tokenizer, length):
+    model = attached(PromptTuning(prompt_length=length)).model
+    room = model.config.max_position_embeddings - length
+    fits, shorter, longer = (
+        [Example(" ".join(["good"] * n), 0)] for n in (room - 2, room - 3, 2 * room)
+    )
+    loss, less, cut = (
+        evaluate(model, tokenizer, examples, max_length=512).loss
+        for examples in (fits, shorter, longer)
+    )
+    assert cut == pytest.approx(loss, abs=1e-6)
+    assert abs(loss - less) > 1e-5, "one word less would be seen"
+
+
+def test_long_inputs_train_beside_a_prompt(tokenizer):
+    attachment = attached(PromptTuning(prompt_length=10))
+    long = tuple(Example(" ".join(["good"] * 80), i) for i in (0, 1))
+    task = Task("long", TASK.head, TASK.labels, long, long, long)
+    history = short(attachment, tokenizer, task, max_length=512)
+    assert len(history.losses) == len(history.validation) == 1
+
+
+def test_virtual_tokens_shorten_no_input_where_positions_are_relative(tokenizer):
+    model = tiny("t5", TASK.head, num_labels=2)
+    PromptTuning(prompt_length=4).attach(model)
+    examples = [Example("good w1 w2 w3 w4 w5 w6 w7", 1)]  # and two tokens around them
+    found = [evaluate(model, tokenizer, examples, max_length=n).loss for n in (10, 100)]
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+
+
+def test_writing_stops_where_prompt_text_and_answer_fill_the_positions():
+    tokenizer = decoder_tokenizer()
+    example = Example("kind: pub", references=("fine " * 30,))
+    longest = len(tokenizer(f"{example.text} {example.references[0]}").input_ids) + 1
+    model = tiny("gpt2", "causal_lm", vocab_size=SIZE, n_positions=longest + 5)
+    PromptTuning(prompt_length=5).attach(model)
+    assert len(evaluate(model, tokenizer, [example]).predictions) == 1

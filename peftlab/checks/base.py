@@ -89,7 +89,10 @@ class Exercise:
                 WRONG, f"the shape is {tuple(answer.shape)}, it should be {tuple(wanted.shape)}"
             )
         apart = (answer.float() - wanted).abs().max()
-        return Feedback(WRONG, f"the numbers differ by up to {apart:.3g}; compare with the formula")
+        return Feedback(
+            WRONG,
+            f"the numbers differ by up to {apart:.3g}; go through the exercise step by step",
+        )
 
 
 def _copies(inputs: dict[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,8 @@ BITFIT_COUNT = Exercise(
                 layers * (_biases(width, mlp_width) - 2 * width) + labels * width + labels
             )
         ),
-        "the key's bias is missing: it has no effect, but it is a bias and is counted": (
+        "one bias of the width is missing in each layer: go through all eight kinds; the key's is "
+        "counted too, though it has no effect": (
             lambda width, mlp_width, layers, labels: (
                 layers * (_biases(width, mlp_width) - width) + labels * width + labels
             )
@@ -73,9 +74,8 @@ KEY_SHIFT = Exercise(
     solution=lambda q, k, v, b: _attention(q, torch.cat([k[:1], k[1:] + b]), v),
     inputs=_shift_inputs,
     mistakes={
-        "the bias is on every key, the first one too: then nothing changes at all": (
-            lambda q, k, v, b: _attention(q, k + b, v)
-        ),
+        "the bias is on every key or on none, which is the same by the proof above; it belongs on "
+        "all keys but the first": (lambda q, k, v, b: _attention(q, k + b, v)),
         "the bias is on the queries; it belongs to the keys": (
             lambda q, k, v, b: _attention(q + b, k, v)
         ),

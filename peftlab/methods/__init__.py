@@ -5,9 +5,21 @@ from peftlab.methods.base import Method, Paper, ParameterCount
 from peftlab.methods.baselines import FullFineTuning, HeadOnly, TopLayers
 from peftlab.methods.bitfit import BitFit
 from peftlab.methods.lora import LoRA
+from peftlab.methods.p_tuning import PTuning
+from peftlab.methods.prompt_tuning import PromptTuning
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (LoRA, Adapter, BitFit, FullFineTuning, HeadOnly, TopLayers)
+    method.name: method
+    for method in (
+        LoRA,
+        Adapter,
+        PromptTuning,
+        PTuning,
+        BitFit,
+        FullFineTuning,
+        HeadOnly,
+        TopLayers,
+    )
 }
 
 __all__ = [
@@ -18,7 +30,9 @@ __all__ = [
     "HeadOnly",
     "LoRA",
     "Method",
+    "PTuning",
     "Paper",
     "ParameterCount",
+    "PromptTuning",
     "TopLayers",
 ]

@@ -13,6 +13,7 @@ from peftlab import anatomy
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
+    from peftlab.tasks import Task
 
 MIB = 2**20
 
@@ -98,6 +99,10 @@ class Method:
         """
         raise NotImplementedError
 
+    def prepare(self, task: Task) -> Task:
+        """The task as the method wants its texts; as it is, unless the method has a template."""
+        return task
+
     def _added(self, config: Any, head: str | None) -> int:
         """Parameters that the method trains, in closed form."""
         raise NotImplementedError
@@ -126,13 +131,20 @@ class Method:
 
 
 def require_number(
-    name: str, value: Any, low: float, high: float = float("inf"), integer: bool = False
+    name: str,
+    value: Any,
+    low: float,
+    high: float = float("inf"),
+    integer: bool = False,
+    example: float | None = None,
 ) -> None:
-    """Refuse what is not a number from `low` to `high`, naming the argument and the range."""
+    """Refuse what is not a number from `low` to `high`, naming the argument, range and example."""
     kinds = (int,) if integer else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         wanted = "a whole number" if integer else "a number"
-        raise TypeError(f"{name} must be {wanted}, got {value!r}; write for example {name}={low:g}")
+        raise TypeError(
+            f"{name} must be {wanted}, got {value!r}; write for example {name}={example or low:g}"
+        )
     if not low <= value <= high:
         allowed = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
         raise ValueError(f"{name} must be {allowed}, got {value!r}")

@@ -80,7 +80,7 @@ class BitFit(Method):
             raise ValueError(f"biases: there is no {wrong!r}; choose from: {', '.join(known)}")
         if self.control not in CONTROLS:
             raise ValueError(f'control must be None, "random" or "norms", got {self.control!r}')
-        require_number("seed", self.seed, 0, integer=True)
+        require_number("seed", self.seed, 0, 2**63 - 1, integer=True)
 
     def _chosen(
         self, projections: list[anatomy.Projection], norms: list[anatomy.Norm], family: str

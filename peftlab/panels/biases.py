@@ -65,7 +65,8 @@ def draw_biases(record: Record) -> str:
     """The record as a table and a picture, in HTML."""
     reached = record["accuracy"]
     stored = "; ".join(_named(kinds) for kinds in record["stored"])
-    mean = f"{100 * sum(reached) / len(reached):.1f} %" if reached else f"none; there are: {stored}"
+    none = f"none; there are: {stored}" if stored else "no stored runs"
+    mean = f"{100 * sum(reached) / len(reached):.1f} %" if reached else none
     rows = [
         {"": "kinds of bias that train", "value": _named(record["kinds"])},
         {

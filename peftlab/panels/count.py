@@ -20,6 +20,8 @@ TARGETS = {
 TITLES = {
     "lora": "LoRA",
     "adapter": "adapters",
+    "prompt_tuning": "prompt tuning",
+    "p_tuning": "P-Tuning",
     "bitfit": "BitFit",
     "full": "full fine-tuning",
     "head": "head only",

@@ -201,7 +201,7 @@ def test_counts_of_the_paper():
         ({"biases": ("query", "gain")}, ValueError, "there is no 'gain'"),
         ({"biases": 3}, TypeError, "biases must be"),
         ({"control": "frozen"}, ValueError, "control must be None"),
-        ({"seed": -1}, ValueError, "seed must be at least 0"),
+        ({"seed": -1}, ValueError, "seed must be from 0 to"),
         ({"seed": 1.5}, TypeError, "seed must be a whole number"),
     ],
 )

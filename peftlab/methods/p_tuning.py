@@ -1,0 +1,214 @@
+"""P-Tuning: GPT Understands, Too.
+
+Liu, Zheng, Du, Ding, Qian, Yang, Tang (2021), arXiv 2103.10385v1; section 3: in a template
+T = {[P_0:i], x, [P_i+1:m], y} the pseudo tokens [P] get trained vectors h_0, ..., h_m, anywhere
+around and between the input x, the target y and fixed words, the anchors.
+
+The idea: a worded prompt finds knowledge in a language model, but one changed word may lose it. So
+learn the prompt: keep its frame, and let vectors take the place of words. A small network, the
+prompt encoder, makes the vectors from free ones, since neighbours in a prompt depend on each other
+(equation 6). After training only what it gives is kept. The modules stand in
+`peftlab/modules/p_tuning.py`.
+
+Differs from the paper: any slot may stand anywhere, and there may be one of them. Without an
+encoder rows start with the spread of the word embeddings; the authors have no such option.
+Differs from the authors' code: theirs draws the free vectors from N(0, 1) as ours does, but puts
+[MASK] before the subject on BERT; ours puts everything where the template says.
+
+| ours                     | paper               | PEFT                               |
+|--------------------------|---------------------|------------------------------------|
+| `template`               | T                   | none: it only prepends             |
+| [P]                      | [P_i]               | virtual token                      |
+| `prompt_encoder`         | LSTM and MLP        | `encoder_reparameterization_type`  |
+| `backbone_learning_rate` | language model tuned| not in it                          |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from peftlab import anatomy
+from peftlab.methods.base import Method, Paper, ParameterCount, require_number
+
+if TYPE_CHECKING:
+    from peftlab.attach import Attachment
+    from peftlab.tasks import Task
+
+ENCODERS = ("lstm", "wide_lstm", "mlp", "none")
+SLOT = "[P]"
+
+
+def parse(template: str | Sequence[str]) -> str:
+    """A template as one string, with [P*3] written out as [P] [P] [P].
+
+    Args:
+        template: such as "[P*3] [X] [P*3] [Y] ."; or its parts, ["[P*3]", "[X]", "[P*3]", "[Y]"].
+
+    Raises:
+        TypeError: neither a string nor strings.
+        ValueError: no slot, not exactly one [X], or more than one [X2] or [Y].
+    """
+    parts = [template] if isinstance(template, str) else template
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(p, str) for p in parts):
+        raise TypeError(f"template must be a string or a list of strings, got {template!r}")
+    text = re.sub(r"\[P\*(\d+)\]", lambda m: " ".join([SLOT] * int(m[1])), " ".join(parts))
+    known = ("[X]", "[X2]", "[Y]")
+    wrong = [gap for gap in known if text.count(gap) > 1]
+    if typos := re.findall(r"\S*[\[\]]\S*", re.sub(r"\[(P|X|X2|Y)\]", " ", text)):
+        raise ValueError(
+            f"{typos[0]!r} in the template {template!r} is no gap; write [P] or [P*3] for slots, "
+            "[X] and [X2] for the input, [Y] for the target"
+        )
+    if SLOT not in text or "[X]" not in text or wrong:
+        raise ValueError(
+            f"template must have a slot [P] or [P*n], the input [X] once, and [X2], its second "
+            f"text, and [Y], the target, at most once; got {template!r}"
+        )
+    return " ".join(text.split())
+
+
+def _is_pair(value: Any) -> bool:
+    is_two = isinstance(value, (tuple, list)) and len(value) == 2
+    return is_two and all(isinstance(part, str) for part in value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PTuning(Method):
+    """Trained vectors at the slots of a template.
+
+    Batches have to come from texts with slots: `method.prepare(task)` puts the template around the
+    texts of a task, and `train` reads its slots as the ids -1, -2, and so on.
+
+    Args:
+        template: where slots, anchors, input and target stand, see `parse`.
+        prompt_encoder: "lstm", bidirectional of D/2 a direction, as in the authors' code for LAMA;
+            "wide_lstm", D a direction, as in theirs for SuperGLUE; "mlp"; or "none".
+        verbalizer: a word for each label, which turns a classification task into a cloze: pairs of
+            label and word, or a mapping. The words are single tokens, and the template has [Y].
+        backbone_learning_rate: tunes the backbone along, at this highest rate, as in the paper's
+            SuperGLUE runs (1e-5); None freezes it, as for LAMA.
+
+    Raises:
+        TypeError: a hyperparameter has the wrong type.
+        ValueError: a hyperparameter is out of range; see also `parse`.
+    """
+
+    name: ClassVar[str] = "p_tuning"
+    paper: ClassVar[Paper] = Paper(
+        title="GPT Understands, Too",
+        authors="Liu, Zheng, Du, Ding, Qian, Yang, Tang",
+        arxiv="2103.10385",
+        date="2021-03-18",
+    )
+
+    template: str = "[P*3] [X] [P*3] [Y]"
+    prompt_encoder: str = "lstm"
+    verbalizer: tuple[tuple[str, str], ...] = ()
+    backbone_learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "template", parse(self.template))
+        if self.prompt_encoder not in ENCODERS:
+            raise ValueError(
+                f"prompt_encoder must be one of {', '.join(ENCODERS)}, got {self.prompt_encoder!r}"
+            )
+        words = self.verbalizer
+        pairs = words.items() if isinstance(words, Mapping) else words
+        if not isinstance(pairs, Iterable) or not all(map(_is_pair, pairs := list(pairs))):
+            raise TypeError(
+                f"verbalizer must map labels to words, got {words!r}; "
+                'write for example {"positive": "good", "negative": "bad"}'
+            )
+        pairs = tuple((label, word) for label, word in pairs)
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError(f"verbalizer has a label twice: {words!r}; give each label one word")
+        object.__setattr__(self, "verbalizer", pairs)
+        if pairs and "[Y]" not in self.template:
+            raise ValueError(f"the words of the verbalizer need a [Y] in {self.template!r}")
+        if self.backbone_learning_rate is not None:
+            require_number(
+                "backbone_learning_rate", self.backbone_learning_rate, 1e-12, 1e3, example=1e-5
+            )
+
+    @property
+    def slots(self) -> int:
+        """P, the number of [P] in the template."""
+        return self.template.count(SLOT)
+
+    def prepare(self, task: Task) -> Task:
+        """The task with the template around its texts.
+
+        Raises:
+            ValueError: template or verbalizer does not fit the task.
+        """
+        from peftlab.tasks import slotted, verbalized, worded
+
+        if self.verbalizer:
+            task = verbalized(task, self.template, dict(self.verbalizer))
+        elif task.prompts is not None:
+            task = task.rephrase(self.template)
+        else:
+            task = worded(task, self.template)
+        return slotted(task, self.slots)
+
+    def parameter_count(self, config: Any, head: str | None = None) -> ParameterCount:
+        """As `Method.parameter_count`; stored are only the vectors of the slots."""
+        count = super().parameter_count(config, head)
+        kept = self.slots * anatomy.width(config) + self._tuned(config, head)
+        return replace(count, stored=kept)
+
+    def _check(self, config: Any, head: str | None) -> None:
+        anatomy.check_head(config, head)
+        if anatomy.family(config).encoder and head == "sequence_classification":
+            raise ValueError(
+                f"the decoder of {config.model_type} reads the input again to classify it, and "
+                "has no vectors for slots; use prompt_tuning, or a model with the head seq2seq_lm"
+            )
+
+    def _tuned(self, config: Any, head: str | None) -> int:
+        return anatomy.backbone_parameters(config, head) * bool(self.backbone_learning_rate)
+
+    def _added(self, config: Any, head: str | None) -> int:
+        """P D free numbers; two layers of LSTM, 4 H (inputs + H + 2) a direction; an MLP."""
+        self._check(config, head)
+        D, encoder = anatomy.width(config), self.prompt_encoder
+        added = self.slots * D
+        if encoder != "none":
+            wide = D
+            if encoder != "mlp":
+                H = D if encoder == "wide_lstm" else D // 2
+                wide = 2 * H
+                added += 2 * 4 * H * (D + H + 2) + 2 * 4 * H * (wide + H + 2)
+            added += wide * D + D + D * D + D
+        return added + self._tuned(config, head)
+
+    def attach(self, model: Any) -> Attachment:
+        """Let the slots embed to trained vectors; see `Method.attach`."""
+        from peftlab.attach import attaching, check_model, embedding
+        from peftlab.modules.p_tuning import PromptEncoder, SlotEmbedding
+
+        check_model(model)
+        head = anatomy.head_of(model)
+        self._check(model.config, head)
+        if self.verbalizer and head in anatomy.family(model.config).heads:
+            raise ValueError(
+                f"a verbalizer answers with words, and this model has the head {head}; load it "
+                "with load_backbone(name, method.prepare(task))"
+            )
+        with attaching(self, model) as attachment:
+            path = embedding(model)
+            table = model.get_submodule(path)
+            encoder = PromptEncoder(self.slots, anatomy.width(model.config), self.prompt_encoder)
+            if self.prompt_encoder == "none":
+                encoder.free.weight.data.mul_(table.weight.detach().std().cpu())
+            attachment.add(path, SlotEmbedding(table, encoder.to(table.weight.device)))
+            if self.backbone_learning_rate:
+                added = set(attachment.parameters())
+                heads = tuple(f"{name}." for name in anatomy.head_modules(model))
+                for name, parameter in model.named_parameters():
+                    if parameter not in added and not name.startswith(heads):
+                        attachment.tune(name, self.backbone_learning_rate)
+        return attachment

@@ -1,0 +1,128 @@
+"""The template panel: place slots and an anchor around the input, and see what stored runs got."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import ipywidgets as widgets
+
+from peftlab import figures
+from peftlab.methods.p_tuning import PTuning, parse
+from peftlab.panels.base import Panel, Record
+from peftlab.tables import Table
+
+
+@dataclass(frozen=True)
+class MeasuredTemplates:
+    """What the panel looks at; measured once, before the panel is made.
+
+    Args:
+        config: the backbone's config, for counts.
+        head: the task head, for counts.
+        anchors: words to choose from between input and target; "" for none.
+        target: "[Y]", or "" where a head answers.
+        accuracy: test accuracies from 0 to 1 by template, one a seed.
+        references: accuracies from 0 to 1 to compare with, by label.
+    """
+
+    config: Any
+    head: str | None
+    anchors: Sequence[str]
+    target: str
+    accuracy: Mapping[str, Sequence[float]]
+    references: Mapping[str, float]
+
+
+def template_record(measured: MeasuredTemplates, before: int, between: int, anchor: str) -> Record:
+    """What a template costs and reached.
+
+    Args:
+        measured: what was measured.
+        before: slots before the input.
+        between: slots behind it, before the anchor and the target.
+        anchor: a fixed word, or "".
+
+    Returns:
+        The template; counts with the LSTM as prompt encoder; the accuracies of its stored runs, if
+        any; or "problem", when there is no slot.
+    """
+    parts = [f"[P*{before}]" * bool(before), "[X]", f"[P*{between}]" * bool(between)]
+    text = " ".join(part for part in (*parts, anchor, measured.target) if part)
+    record = {
+        "template": text,
+        "stored": {name: list(own) for name, own in measured.accuracy.items()},
+        "references": dict(measured.references),
+    }
+    if not before + between:
+        return record | {"problem": "a template needs a slot: nothing of this one would train"}
+    count = PTuning(template=text).parameter_count(measured.config, measured.head)
+    return record | {
+        "trained": count.trained,
+        "kept": count.stored,
+        "accuracy": list(measured.accuracy.get(parse(text), [])),
+    }
+
+
+def draw_template(record: Record) -> str:
+    """The record as a table and a picture, in HTML."""
+    rows = [{"": "template", "value": record["template"]}]
+    if "problem" in record:
+        rows.append({"": "problem", "value": record["problem"]})
+    else:
+        reached = record["accuracy"]
+        mean = f"{100 * sum(reached) / len(reached):.1f} %" if reached else "no stored runs"
+        rows += [
+            {"": "trained, with an LSTM as prompt encoder", "value": f"{record['trained']:,}"},
+            {"": "stored afterwards", "value": f"{record['kept']:,}"},
+            {"": f"test accuracy of stored runs ({len(reached)} seeds)", "value": mean},
+        ]
+    rows += [{"": k, "value": f"{100 * v:.1f} %"} for k, v in record["references"].items()]
+    means = {
+        name: round(100 * sum(own) / len(own), 1) for name, own in record["stored"].items() if own
+    }
+    if means:
+        short = {_short(name): mean for name, mean in means.items()}
+        chosen = [] if "problem" in record else [_short(parse(record["template"]))]
+        picture = figures.choice_bars(
+            short, chosen, "Test accuracy of the stored templates, in %", "%"
+        )
+    else:
+        picture = figures.nothing("Test accuracy of the stored templates")
+    return Table(rows)._repr_html_() + picture._repr_html_()
+
+
+def _short(template: str) -> str:
+    """A template for the axis of a figure: runs of slots as a number."""
+    words: list[str] = []
+    for word in template.split():
+        if word == "[P]" and words and words[-1].startswith("P"):
+            words[-1] = f"P{int(words[-1][1:]) + 1}"
+        else:
+            words.append("P1" if word == "[P]" else word.strip("[]"))
+    return "\n".join(words)
+
+
+def template_panel(measured: MeasuredTemplates) -> Panel:
+    """Place up to six slots on either side of the input, and choose an anchor; nothing trains.
+
+    Args:
+        measured: what was measured.
+    """
+    controls = {
+        "before": widgets.IntSlider(value=3, min=0, max=6, description="slots before"),
+        "between": widgets.IntSlider(value=3, min=0, max=6, description="slots behind"),
+        "anchor": widgets.Dropdown(
+            options=[(anchor or "none", anchor) for anchor in measured.anchors],
+            value=measured.anchors[0],
+            description="anchor",
+        ),
+    }
+    return Panel(
+        partial(template_record, measured),
+        draw_template,
+        controls,
+        "Where do the slots have to stand?",
+    )

@@ -1,0 +1,254 @@
+"""Prompt tuning: rows before the embedded input, on every family, for either padding side."""
+
+import math
+
+import pytest
+import torch
+from tiny import CELLS, FIRST_WORD, PAD, batch, logits, loss, randomise, tiny
+
+from peftlab import PromptTuning, anatomy
+from peftlab.attach import embedding
+
+every_cell = pytest.mark.parametrize(("family", "head"), CELLS)
+P = 4
+WORDS = torch.tensor([11, 12, 13, 14])
+
+
+def rows_of(attachment):
+    (rows,) = [p for n, p in attachment.named_parameters().items() if "soft_prompt" in n]
+    return rows
+
+
+def attached(model, rows=None):
+    """A prompt of random rows, or of given ones; the head stays as it was."""
+    attachment = PromptTuning(prompt_length=P).attach(model)
+    with torch.no_grad():
+        rows_of(attachment).copy_(torch.randn(P, 32) if rows is None else rows)
+    return attachment
+
+
+def states(model, inputs):
+    """Last hidden states of the base model, before any head."""
+    with torch.no_grad():
+        given = {k: v for k, v in inputs.items() if k != "labels"}
+        if anatomy.family(model.config).encoder and model.base_model is not model:
+            given.pop("decoder_input_ids", None)
+        return model.base_model(**given).last_hidden_state
+
+
+@every_cell
+def test_rows_of_real_tokens_are_these_tokens(family, head):
+    """The logits at the input are those of the plain model on [t; x]."""
+    model = tiny(family, head)
+    if model.config.is_encoder_decoder or head == "sequence_classification":
+        pytest.skip("what the head reads is compared below")
+    inputs = batch(model, padding=None)
+    longer = {
+        "input_ids": torch.cat([WORDS.expand(3, -1), inputs["input_ids"]], 1),
+        "attention_mask": torch.ones(3, 11, dtype=torch.long),
+    }
+    with torch.no_grad():
+        expected = model(**longer)[0][:, P:]
+        table = model.get_submodule(embedding(model))
+        attached(model, table(WORDS))
+        given = {k: v for k, v in inputs.items() if k != "labels"}
+        found = model(**given)[0]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["t5", "bart"])
+@pytest.mark.parametrize("padding", [None, "right"])
+def test_an_encoders_rows_are_seen_by_the_decoder(family, padding):
+    model = tiny(family, "seq2seq_lm")
+    inputs = batch(model, padding=padding)
+    longer = inputs | {
+        "input_ids": torch.cat([WORDS.expand(3, -1), inputs["input_ids"]], 1),
+        "attention_mask": torch.cat([torch.ones(3, P).long(), inputs["attention_mask"]], 1),
+    }
+    expected = logits(model, longer)
+    with torch.no_grad():
+        attached(model, model.get_submodule(embedding(model))(WORDS))
+    torch.testing.assert_close(logits(model, inputs), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+def test_classification_reads_the_first_token_of_the_text_not_the_first_row(family):
+    """[CLS] stands at index P: what the head gets is the state there in the plain model."""
+    model = tiny(family, "sequence_classification")
+    inputs = batch(model, padding=None)
+    longer = torch.cat([WORDS.expand(3, -1), inputs["input_ids"]], 1)
+    with torch.no_grad():
+        whole = model.base_model(longer, attention_mask=torch.ones_like(longer))
+        state = whole.last_hidden_state[:, P:]
+        if family == "bert":
+            expected = model.classifier(model.bert.pooler(state))
+        elif family == "roberta":
+            expected = model.classifier(state)
+        else:
+            expected = model.classifier(model.pre_classifier(state[:, 0]).relu())
+        attached(model, model.get_submodule(embedding(model))(WORDS))
+    torch.testing.assert_close(logits(model, inputs), expected, atol=1e-5, rtol=1e-5)
+
+
+@every_cell
+def test_padding_on_either_side_changes_nothing(family, head):
+    model = tiny(family, head)
+    attached(model)
+    short = batch(model, rows=1, length=5, padding=None)
+    alone = {k: v for k, v in short.items() if k != "labels"}
+    if head == "seq2seq_lm":
+        alone["decoder_input_ids"] = alone["input_ids"]
+    expected = logits(model, alone)
+    for side in ("left", "right"):
+        pads = {"input_ids": PAD, "attention_mask": 0, "decoder_input_ids": PAD}
+        padded = {}
+        for name, values in alone.items():
+            if name == "decoder_input_ids":
+                padded[name] = values
+                continue
+            fill = torch.full((1, 3), pads[name])
+            padded[name] = torch.cat([fill, values] if side == "left" else [values, fill], 1)
+        found = logits(model, padded)
+        if found.ndim == 3 and found.shape[1] == 8:
+            found = found[:, 3:] if side == "left" else found[:, :5]
+        if (family, head, side) in [(f, "sequence_classification", "left") for f in ("t5", "bart")]:
+            continue  # their decoder reads the padded ids without a mask: not the prompt's doing
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "gpt2", "bart", "llama"])
+def test_an_unmasked_batch_is_one_of_ones(family):
+    head = None if family != "gpt2" else "causal_lm"
+    model = tiny(family, head)
+    attached(model)
+    inputs = batch(model, padding=None)
+    unmasked = {k: v for k, v in inputs.items() if k != "attention_mask"}
+    torch.testing.assert_close(logits(model, unmasked), logits(model, inputs))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen3"])
+@pytest.mark.parametrize("padding", [None, "left"])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_generating_with_the_cache_is_repeated_full_forwards(family, padding, beams):
+    model = tiny(family, "causal_lm")
+    attached(model)
+    inputs = batch(model, padding=padding)
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    common = dict(max_new_tokens=6, do_sample=False, pad_token_id=PAD, eos_token_id=None)
+    written = model.generate(ids, attention_mask=mask, num_beams=beams, use_cache=True, **common)
+    again = model.generate(ids, attention_mask=mask, num_beams=beams, use_cache=False, **common)
+    assert torch.equal(written, again)
+    if beams == 1:
+        for _ in range(6):
+            best = logits(model, {"input_ids": ids, "attention_mask": mask})[:, -1].argmax(-1)
+            ids = torch.cat([ids, best[:, None]], 1)
+            mask = torch.cat([mask, torch.ones(3, 1).long()], 1)
+        assert torch.equal(written, ids)
+
+
+@pytest.mark.parametrize("family", ["t5", "bart"])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_an_encoder_decoder_generates_from_the_prompted_encoder(family, beams):
+    model = tiny(family, "seq2seq_lm")
+    inputs = {k: v for k, v in batch(model).items() if k != "labels"}
+    common = dict(max_new_tokens=6, do_sample=False, num_beams=beams, eos_token_id=None)
+    plain = model.generate(**inputs, **common)
+    attached(model, 3 * torch.randn(P, 32))
+    cached = model.generate(**inputs, use_cache=True, **common)
+    assert torch.equal(cached, model.generate(**inputs, use_cache=False, **common))
+    assert not torch.equal(cached, plain)
+
+
+@every_cell
+def test_every_number_of_the_prompt_gets_a_gradient(family, head):
+    model = tiny(family, head)
+    attachment = attached(model)
+    loss(model, batch(model)).backward()
+    assert (rows_of(attachment).grad != 0).all()
+
+
+@every_cell
+def test_hidden_states_lose_the_rows_and_attentions_keep_them(family, head):
+    if head is not None or anatomy.FAMILIES[family].encoder:
+        pytest.skip("the base model of one stack")
+    model = tiny(family, head)
+    model.set_attn_implementation("eager")
+    attached(model)
+    output = model(**batch(model), output_hidden_states=True, output_attentions=True)
+    assert {state.shape[1] for state in output.hidden_states} == {7}
+    assert {attention.shape[-1] for attention in output.attentions} == {7 + P}
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "gpt2", "bart"])
+def test_what_does_not_fit_into_the_positions_is_refused_with_the_numbers(family):
+    model = tiny(family, None)
+    room = anatomy.position_room(model.config)
+    attached(model)
+    fits = torch.full((1, room - P), FIRST_WORD)
+    model(fits)
+    with pytest.raises(ValueError, match=rf"{P} virtual tokens and {room - P + 1} .* has {room}"):
+        model(torch.full((1, room - P + 1), FIRST_WORD))
+    fresh = tiny(family, None)
+    with pytest.raises(ValueError, match=f"prompt_length={room} leaves no room"):
+        PromptTuning(prompt_length=room).attach(fresh)
+
+
+def test_inits_start_where_they_say():
+    model = tiny("bert", "sequence_classification")
+    table = model.get_submodule(embedding(model)).weight
+
+    def start(**options):
+        torch.manual_seed(0)
+        attachment = PromptTuning(**options).attach(model)
+        rows = rows_of(attachment).detach().clone()
+        attachment.detach()
+        return rows
+
+    sampled = start(prompt_length=20)
+    nearest = torch.cdist(sampled, table)
+    assert (nearest.min(1).values < 1e-3).all() and len(set(nearest.argmin(1).tolist())) == 20
+    assert start(prompt_length=30).shape == (30, 32)
+    labels = start(prompt_length=3, init="labels", init_tokens=((7, 8), (9,)))
+    torch.testing.assert_close(labels[0], table[[7, 8]].mean(0))
+    assert torch.equal(labels[1], table[9])
+    assert torch.cdist(labels[2:], table).min() < 1e-3
+    text = start(prompt_length=5, init="text", init_tokens=((7, 8), (9,)))
+    assert torch.equal(text, table[[7, 8, 9, 7, 8]])
+    uniform = start(prompt_length=30, init="uniform")
+    assert uniform.abs().max() <= 0.5 < uniform.abs().max() + 0.02
+    assert math.isclose(uniform.mean(), 0, abs_tol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt_length": 0}, "prompt_length must be at least 1"),
+        ({"init": "zeros"}, "init must be one of vocabulary, labels, text, uniform"),
+        ({"init": "labels"}, "need tokens"),
+        ({"init": "text", "init_tokens": ((),)}, "at least one an entry"),
+        ({"init_tokens": ((3,),)}, "the others take none"),
+        ({"prompt_length": 1, "init": "labels", "init_tokens": ((3,), (4,))}, "prompt_length=2"),
+        ({"init": "text", "init_tokens": ((-3,),)}, "init_tokens must be at least 0"),
+    ],
+)
+def test_bad_hyperparameters_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        PromptTuning(**options)
+
+
+def test_a_static_cache_and_unknown_tokens_are_refused():
+    model = tiny("gpt2", "causal_lm")
+    with pytest.raises(ValueError, match="id 99, but the vocabulary ends at 98"):
+        PromptTuning(init="text", init_tokens=((99,),)).attach(model)
+    randomise(PromptTuning(prompt_length=2).attach(model))
+    with pytest.raises(ValueError, match="without a static cache"):
+        model.generate(torch.tensor([[5, 6]]), cache_implementation="static", max_new_tokens=3)
+
+
+def test_the_count_of_the_paper():
+    from peftlab.counting import CATALOG, catalog_config
+
+    count = PromptTuning(prompt_length=5).parameter_count(
+        catalog_config("t5-v1.1-xxl"), CATALOG["t5-v1.1-xxl"][0]
+    )
+    assert (count.trained, count.stored) == (20_480, 20_480)

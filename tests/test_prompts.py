@@ -1,0 +1,122 @@
+"""What can be done with trained prompts: mixed batches, votes, neighbours, attention."""
+
+import pytest
+import torch
+from tiny import batch, logits, tiny
+from tiny_text import decoder_tokenizer
+
+from peftlab import LoRA, PromptTuning, prompts
+from peftlab.attach import embedding
+from peftlab.tasks import Example
+
+P = 3
+
+
+def attached(head="causal_lm", family="gpt2"):
+    model = tiny(family, head)
+    return PromptTuning(prompt_length=P).attach(model)
+
+
+def rows(count, seed=0):
+    return torch.randn(count, P, 32, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("padding", [None, "right", "left"])
+@pytest.mark.parametrize("family", ["gpt2", "bert", "t5"])
+def test_a_mixed_batch_is_the_separate_batches(family, padding):
+    head = {"gpt2": "causal_lm", "bert": "sequence_classification", "t5": "seq2seq_lm"}[family]
+    attachment = attached(head, family)
+    inputs = batch(attachment.model, padding=padding)
+    own = rows(3)
+    with prompts.one_each(attachment, own):
+        mixed = logits(attachment.model, inputs)
+    for i in range(3):
+        with prompts.one_each(attachment, own[i : i + 1]):
+            alone = logits(attachment.model, {k: v[i : i + 1] for k, v in inputs.items()})
+        seen = inputs["attention_mask"][i].bool() if mixed.ndim == 3 and family != "t5" else ...
+        torch.testing.assert_close(mixed[i][seen], alone[0][seen], atol=1e-5, rtol=1e-5)
+
+
+def test_the_own_prompt_is_back_after_the_block():
+    attachment = attached()
+    inputs = batch(attachment.model)
+    before = logits(attachment.model, inputs)
+    with prompts.one_each(attachment, rows(3)):
+        assert not torch.equal(logits(attachment.model, inputs), before)
+    assert torch.equal(logits(attachment.model, inputs), before)
+
+
+@pytest.mark.parametrize("shape", [(P, 32), (3, P, 31)])
+def test_prompts_of_another_shape_are_refused(shape):
+    with (
+        pytest.raises(ValueError, match="prompts must have the shape"),
+        prompts.one_each(attached(), torch.zeros(shape)),
+    ):
+        pass
+
+
+def test_more_prompts_than_rows_are_refused():
+    attachment = attached()
+    with (
+        prompts.one_each(attachment, rows(2)),
+        pytest.raises(ValueError, match="2 prompts are set for a batch of 3"),
+    ):
+        attachment.model(**batch(attachment.model))
+
+
+def test_a_vote_is_what_most_prompts_say():
+    attachment = attached("sequence_classification", "bert")
+    inputs = {k: v for k, v in batch(attachment.model).items() if k != "labels"}
+    own = list(5 * rows(5))
+    single = torch.cat([prompts.vote(attachment, inputs, [row])[None] for row in own])
+    assert torch.equal(prompts.vote(attachment, inputs, own), single.mode(0).values)
+    assert len({tuple(answers) for answers in single.tolist()}) > 1
+
+
+def test_vote_accuracy_of_one_prompt_is_its_share_of_right_answers():
+    attachment, tokenizer = attached(), decoder_tokenizer()
+    model = attachment.model
+    if len(tokenizer) > model.config.vocab_size:
+        model = tiny("gpt2", "causal_lm", vocab_size=len(tokenizer))
+        attachment = PromptTuning(prompt_length=P).attach(model)
+    examples = [Example("The capital is [Y]", references=(word,)) for word in ("food", "Paris")]
+    found = prompts.vote_accuracy(attachment, tokenizer, examples, list(rows(1)))
+    assert found in (0.0, 0.5)  # both texts are the same, so at most one answer is right
+
+
+def test_words_are_nearest_to_themselves():
+    model = tiny("gpt2", "causal_lm")
+    table = model.get_submodule(embedding(model)).weight
+
+    class Names:
+        def decode(self, ids):
+            return f"word {ids[0]}"
+
+    (near,) = prompts.nearest_words(3 * table[[17]], model, Names(), count=2)
+    assert near[0][0] == "word 17" and near[0][1] == pytest.approx(1)
+    assert near[1][1] < near[0][1]
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_attention_mass_grows_with_what_the_keys_of_the_prompt_attract(family):
+    attachment = attached("sequence_classification", family)
+    inputs = {k: v for k, v in batch(attachment.model).items() if k != "labels"}
+    before = attachment.model.config._attn_implementation
+    mass = prompts.attention_mass(attachment, inputs)
+    assert len(mass) == 2 and all(0 < share < 1 for share in mass)
+    assert attachment.model.config._attn_implementation == before
+    with torch.no_grad():
+        for p in attachment.model.parameters():
+            if p.ndim == 2 and p.shape[0] in (32, 96):
+                p.zero_()  # no scores: all keys get the same attention
+    flat = prompts.attention_mass(attachment, inputs)
+    if family == "bert":
+        lengths = inputs["attention_mask"].sum(1).float()
+        expected = ((P / (P + lengths)) * lengths).sum() / lengths.sum()
+        assert flat[0] == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_other_methods_have_no_soft_prompt():
+    attachment = LoRA(rank=2).attach(tiny("bert", "sequence_classification"))
+    with pytest.raises(ValueError, match=r"lora has no soft prompt; attach PromptTuning\(\)"):
+        prompts.soft_prompt(attachment)

@@ -104,6 +104,15 @@ class Attachment:
         self._insertions[name] = insertion.train(self.model.training)
         self._connect()
 
+    def insertions(self) -> list[Insertion]:
+        """The modules that `insert` set into the model.
+
+        Raises:
+            ValueError: detached, or inside `disabled`.
+        """
+        self._require_active("use what was inserted")
+        return list(self._insertions.values())
+
     @property
     def virtual_tokens(self) -> int:
         """Tokens that the model gets beside those of the input."""

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from peftlab import anatomy
 from peftlab.attach import Attachment, embedding
 from peftlab.batches import IGNORED, collator, encode
-from peftlab.modules.prompt_tuning import SoftPrompt
+from peftlab.modules.prompt_tuning import SoftPrompt, leading
 from peftlab.tasks import Example
 
 
@@ -25,9 +25,9 @@ def soft_prompt(attachment: Attachment) -> SoftPrompt:
     """The module that holds the prompt of prompt tuning.
 
     Raises:
-        ValueError: the method is another one.
+        ValueError: the method is another one, or it is detached or disabled.
     """
-    found = [m for m in attachment.model.modules() if isinstance(m, SoftPrompt)]
+    found = [m for m in attachment.insertions() if isinstance(m, SoftPrompt)]
     if not found:
         raise ValueError(f"{attachment.method.name} has no soft prompt; attach PromptTuning()")
     return found[0]
@@ -41,13 +41,16 @@ def one_each(attachment: Attachment, prompts: Tensor) -> Iterator[PreTrainedMode
 
     Args:
         attachment: of prompt tuning.
-        prompts: (B, P, D), for batches of B rows, all prompts of one length.
+        prompts: (B, P, D), for batches of B rows; P may differ from that of the attached prompt.
 
     Raises:
-        ValueError: not three axes, or another width.
+        TypeError: no tensor.
+        ValueError: not three axes, nothing, or another width.
     """
     module = soft_prompt(attachment)
-    if prompts.ndim != 3 or prompts.shape[-1] != module.prompt.shape[-1]:
+    if not isinstance(prompts, Tensor):
+        raise TypeError(f"prompts must be a tensor, got {type(prompts).__name__}; use torch.stack")
+    if prompts.ndim != 3 or 0 in prompts.shape or prompts.shape[-1] != module.prompt.shape[-1]:
         raise ValueError(
             f"prompts must have the shape (rows of the batch, length, {module.prompt.shape[-1]}), "
             f"got {tuple(prompts.shape)}; stack prompts of one length with torch.stack"
@@ -71,8 +74,16 @@ def vote(attachment: Attachment, batch: Mapping[str, Tensor], prompts: Sequence[
     Returns:
         The index with most votes at each place of the logits, the lowest one where several tie:
         (B,) for a classification head, (B, T) for tokens.
+
+    Raises:
+        ValueError: no prompt, or prompts of different lengths.
     """
-    N, B = len(prompts), len(batch["input_ids"])
+    if len({prompt.shape for prompt in prompts}) != 1:
+        raise ValueError(
+            "prompts must be one or more of one length, got "
+            f"{[tuple(prompt.shape) for prompt in prompts]}"
+        )
+    N, B = len(prompts), len(next(iter(batch.values())))
     repeated = {name: tensor.repeat(N, *[1] * (tensor.ndim - 1)) for name, tensor in batch.items()}
     with one_each(attachment, torch.stack(list(prompts)).repeat_interleave(B, dim=0)) as model:
         answers = model(**repeated).logits.argmax(-1)  # (N B, ...)
@@ -123,6 +134,8 @@ def nearest_words(
         For each row the nearest tokens with their cosine, the nearest first.
     """
     table = model.get_submodule(embedding(model)).weight
+    if rows.ndim != 2 or rows.shape[1] != table.shape[1]:
+        raise ValueError(f"rows must have the shape (P, {table.shape[1]}), got {tuple(rows.shape)}")
     cosines = F.normalize(rows, dim=-1) @ F.normalize(table, dim=-1).T  # (P, V)
     best = cosines.topk(count)
     return [
@@ -141,13 +154,21 @@ def attention_mass(attachment: Attachment, batch: Mapping[str, Tensor]) -> list[
 
     Returns:
         A number from 0 to 1 a layer, averaged over heads and tokens.
+
+    Raises:
+        ValueError: another method, an encoder with a decoder, or padding on the left.
     """
-    model, P = attachment.model, attachment.virtual_tokens
+    model, P = attachment.model, soft_prompt(attachment).virtual_tokens
+    text = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()  # (B, T)
+    if anatomy.family(model.config).encoder or leading(text.long()) is not None:
+        raise ValueError(
+            "attention_mass needs a model of one stack and texts without padding on the left; "
+            "pad them with padding_side='right'"
+        )
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")  # the only one that tells its weights
     try:
         maps = model(**batch, output_attentions=True).attentions  # L of (B, H, P + T, P + T)
     finally:
         model.set_attn_implementation(before)
-    text = batch["attention_mask"].bool()  # (B, T)
     return [a[:, :, P:, :P].sum(-1).mean(1)[text].mean().item() for a in maps]

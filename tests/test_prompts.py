@@ -120,3 +120,51 @@ def test_other_methods_have_no_soft_prompt():
     attachment = LoRA(rank=2).attach(tiny("bert", "sequence_classification"))
     with pytest.raises(ValueError, match=r"lora has no soft prompt; attach PromptTuning\(\)"):
         prompts.soft_prompt(attachment)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("family", ["gpt2", "bert", "t5"])
+def test_prompts_of_another_length_work_like_an_attachment_of_that_length(family, masked):
+    head = {"gpt2": "causal_lm", "bert": "sequence_classification", "t5": "seq2seq_lm"}[family]
+    own = torch.randn(3, P + 2, 32, generator=torch.Generator().manual_seed(1))
+    attachment = attached(head, family)
+    inputs = batch(attachment.model, padding=None)
+    if not masked:
+        del inputs["attention_mask"]
+    with prompts.one_each(attachment, own):
+        found = logits(attachment.model, inputs)
+    other = PromptTuning(prompt_length=P + 2).attach(tiny(family, head))
+    with prompts.one_each(other, own):
+        torch.testing.assert_close(found, logits(other.model, inputs))
+
+
+def test_what_cannot_be_mixed_is_refused():
+    attachment = attached()
+    inputs = {k: v for k, v in batch(attachment.model).items() if k != "labels"}
+    with pytest.raises(ValueError, match="one or more of one length"):
+        prompts.vote(attachment, inputs, [torch.zeros(2, 32), torch.zeros(3, 32)])
+    with pytest.raises(ValueError, match="one or more of one length"):
+        prompts.vote(attachment, inputs, [])
+    for wrong, error in (([torch.zeros(P, 32)], TypeError), (torch.zeros(0, P, 32), ValueError)):
+        with pytest.raises(error), prompts.one_each(attachment, wrong):
+            pass
+    with pytest.raises(ValueError, match="rows must have the shape"):
+        prompts.nearest_words(torch.zeros(2, 31), attachment.model, None)
+
+
+def test_a_prompt_that_is_off_cannot_be_used():
+    attachment = attached()
+    with attachment.disabled(), pytest.raises(ValueError, match=r"inside disabled\(\)"):
+        prompts.soft_prompt(attachment)
+    attachment.detach()
+    PromptTuning(prompt_length=2).attach(attachment.model)
+    with pytest.raises(ValueError, match="detached"):
+        prompts.soft_prompt(attachment)
+
+
+def test_attention_mass_refuses_what_it_cannot_tell():
+    for family, head, padding in (("t5", "seq2seq_lm", None), ("gpt2", "causal_lm", "left")):
+        attachment = attached(head, family)
+        inputs = {k: v for k, v in batch(attachment.model, padding=padding).items()}
+        with pytest.raises(ValueError, match="one stack and texts without padding on the left"):
+            prompts.attention_mass(attachment, inputs)

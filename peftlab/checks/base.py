@@ -42,12 +42,14 @@ class Exercise:
         inputs: makes fresh named inputs from a generator.
         mistakes: wrong functions by the message for them.
         praise: what the solution shows, said when it is found.
+        in_place: what to say when an input is changed.
     """
 
     solution: Callable[..., Tensor | int]
     inputs: Callable[[torch.Generator], dict[str, Any]]
     mistakes: Mapping[str, Callable[..., Tensor | int]]
     praise: str
+    in_place: str = "compute a new tensor instead"
 
     def check(self, attempt: Callable[..., Any]) -> Feedback:
         """Try `attempt` on fresh inputs; it may be unfinished, wrong or raise.
@@ -71,9 +73,7 @@ class Exercise:
         if changed := [
             k for k, v in inputs.items() if isinstance(v, Tensor) and not torch.equal(v, given[k])
         ]:
-            return Feedback(
-                WRONG, f"your function changes {changed[0]} in place; compute a new tensor instead"
-            )
+            return Feedback(WRONG, f"your function changes {changed[0]} in place; {self.in_place}")
         kinds, kind = (Tensor, "tensor") if isinstance(wanted, Tensor) else ((int, float), "number")
         if not isinstance(answer, kinds):
             return Feedback(WRONG, f"return a {kind}, not {type(answer).__name__}")

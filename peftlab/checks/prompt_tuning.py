@@ -43,6 +43,12 @@ PROMPT_BATCH = Exercise(
         "the new columns stand behind the text; the prompt stands before it": (
             lambda mask, labels, P: _front(mask, labels, P, 1, IGNORED).roll(-P, 2)
         ),
+        "zeros in the mask hide the prompt from every token, zeros in the labels enter the loss": (
+            lambda mask, labels, P: _front(mask, labels, P, 0, 0)
+        ),
+        "the label -1 is no label to torch; -100 is the one that the loss leaves out": (
+            lambda mask, labels, P: _front(mask, labels, P, 1, -1)
+        ),
         "mask and labels are exchanged: the mask comes first": (
             lambda mask, labels, P: _front(mask, labels, P, 1, IGNORED).flip(0)
         ),
@@ -98,6 +104,7 @@ PROMPT_STEP = Exercise(
         ),
     },
     praise="the prompt starts as words, and goes its own way: the vocabulary stays.",
+    in_place="that is a word of the vocabulary in every text; give the prompt a copy of the rows",
 )
 
 
@@ -115,6 +122,9 @@ MIXED_PROMPTS = Exercise(
     mistakes={
         "every row has the prompt of the first row's task; each has its own": (
             lambda prompts, task, x: torch.cat([prompts[task[0]].expand(len(x), -1, -1), x], 1)
+        ),
+        "every row has the first prompt; each has the one of its task": (
+            lambda prompts, task, x: torch.cat([prompts[:1].expand(len(x), -1, -1), x], 1)
         ),
         "the prompts are averaged; each row has the one of its task": (
             lambda prompts, task, x: torch.cat([prompts.mean(0).expand(len(x), -1, -1), x], 1)

@@ -43,6 +43,11 @@ def token_ids(tokenizer: Any, texts: Iterable[str]) -> tuple[tuple[int, ...], ..
     return tuple(tuple(tokenizer(t, add_special_tokens=False).input_ids) for t in texts)
 
 
+def _are_ids(entry: Any) -> bool:
+    numbers = isinstance(entry, (tuple, list))
+    return numbers and all(isinstance(i, int) and not isinstance(i, bool) for i in entry)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptTuning(Method):
     """Trained rows before the embedded input.
@@ -76,13 +81,13 @@ class PromptTuning(Method):
         require_number("prompt_length", self.prompt_length, 1, integer=True)
         if self.init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {self.init!r}")
-        try:
-            tokens = tuple(tuple(ids) for ids in self.init_tokens)
-        except TypeError:
+        entries = self.init_tokens
+        if not isinstance(entries, (tuple, list)) or not all(map(_are_ids, entries)):
             raise TypeError(
-                f"init_tokens must be tuples of ids, got {self.init_tokens!r}; "
+                f"init_tokens must be tuples of ids, got {entries!r}; "
                 "see peftlab.methods.prompt_tuning.token_ids"
-            ) from None
+            )
+        tokens = tuple(tuple(ids) for ids in entries)
         object.__setattr__(self, "init_tokens", tokens)
         for i in (i for ids in tokens for i in ids):
             require_number("init_tokens", i, 0, integer=True)

@@ -59,6 +59,18 @@ def take_out(values: Tensor, P: int, at: Tensor | None) -> Tensor:
     return values.gather(1, _over(P + torch.maximum(t, at[:, None]), values))
 
 
+def leading(mask: Tensor | None) -> Tensor | None:
+    """How much padding each text has on its left, (B,); None where no text has any.
+
+    A text of nothing but padding counts as one without.
+    """
+    if mask is None:
+        return None
+    pads = (mask.cumsum(1) == 0).sum(1)
+    pads = pads.masked_fill(pads == mask.shape[1], 0)
+    return pads if pads.any() else None
+
+
 def _over(index: Tensor, values: Tensor) -> Tensor:
     """An index (B, T) for `gather` on values with more axes."""
     more = values.ndim - 2
@@ -84,8 +96,8 @@ class SoftPrompt(Insertion):
 
     @property
     def virtual_tokens(self) -> int:
-        """P."""
-        return self.prompt.shape[0]
+        """P, of the prompts that are in use."""
+        return (self.prompt if self.each is None else self.each).shape[-2]
 
     def connect(self, model: PreTrainedModel) -> list[RemovableHandle]:
         """Put the rows in at the entry of `model`, and take them out again behind its layers.
@@ -114,7 +126,10 @@ class SoftPrompt(Insertion):
         if self.each is None:
             return self.prompt.expand(batch, -1, -1)
         if batch % len(self.each):  # beam search repeats each example
-            raise ValueError(f"{len(self.each)} prompts are set for a batch of {batch} examples")
+            raise ValueError(
+                f"{len(self.each)} prompts are set for a batch of {batch} examples; "
+                "give one prompt for each"
+            )
         return self.each.repeat_interleave(batch // len(self.each), dim=0)
 
     def _enter(self, entry: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
@@ -124,22 +139,25 @@ class SoftPrompt(Insertion):
         ids, embeds = given.pop("input_ids", None), given.pop("inputs_embeds", None)
         cache, mask = given.get("past_key_values"), given.get("attention_mask")
         past = cache.get_seq_length() if cache is not None else 0
-        if mask is not None and mask.ndim != 2:
+        if mask is not None and getattr(mask, "ndim", None) != 2:
             raise ValueError(
-                f"attention_mask must have the shape (batch, tokens), got {tuple(mask.shape)}; "
+                "attention_mask must have the shape (batch, tokens), got "
+                f"{tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__}; "
                 "with a soft prompt, generate without a static cache"
             )
+        if (ids is None) == (embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
         if embeds is None:
             embeds = entry.get_input_embeddings()(ids)  # (B, T, D)
         B, P = embeds.shape[0], self.virtual_tokens
-        seen = mask
+        seen = None if mask is None else (mask != 0).long()
         if mask is None and ids is not None and self._config.model_type == "roberta" and not past:
             seen = (ids != self._config.pad_token_id).long()  # its positions leave padding out
-        at = None if seen is None else (seen.cumsum(1) == 0).sum(1)  # (B,) padding on the left
-        at = at if at is not None and at.any() else None
+        at = leading(seen)  # (B,)
         if not past:
             embeds = insert(self._rows(B).to(embeds.dtype), embeds, at)  # (B, P + T, D)
             if (types := given.get("token_type_ids")) is not None:
+                types = types.expand(B, -1)
                 given["token_type_ids"] = insert(types.new_zeros(B, P), types, at)
         if mask is not None:
             given["attention_mask"] = insert(mask.new_ones(B, P), mask, at)
@@ -209,8 +227,7 @@ class SoftPrompt(Insertion):
         P = self.virtual_tokens
         if states is None or mask is None or states.shape[1] != mask.shape[1] + P:
             return None
-        at = (mask.cumsum(1) == 0).sum(1)
-        mask = insert(mask.new_ones(len(mask), P), mask, at if at.any() else None)
+        mask = insert(mask.new_ones(len(mask), P), mask, leading(mask))
         return (), given | {"encoder_attention_mask": mask}
 
     def _positions_of_rows(self, table: nn.Embedding, args: tuple, output: Tensor) -> Tensor | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean
 
 from peftlab.ledger import CLOSE, FAILS, HOLDS, Record, judge
@@ -17,7 +18,7 @@ def scale(
     full: Mapping[str, Sequence[float]],
     seeds: Sequence[int],
 ) -> None:
-    """Holds when full fine-tuning is further ahead on the smallest backbone than on the largest.
+    """Holds when full fine-tuning is less far ahead on each backbone than on the one before.
 
     Args:
         record: of the lab.
@@ -29,14 +30,16 @@ def scale(
     if len(names) < 2:
         return record.unmeasured("scale")
     gaps = {n: [f - p for f, p in zip(full[n], prompt[n], strict=True)] for n in names}
-    verdict = judge(gaps[names[0]], gaps[names[-1]])
+    verdict = together(*(judge(gaps[a], gaps[b]) for a, b in pairwise(names)))
     record.claim(
         "scale",
         ours="full fine-tuning minus prompt tuning: "
         + ", ".join(f"{100 * fmean(gap):.1f} points on {name}" for name, gap in gaps.items()),
         verdict=verdict,
         seeds=seeds,
-        why={HOLDS: "", CLOSE: SPREAD}.get(verdict, "the gap does not close between these sizes"),
+        why={HOLDS: "", CLOSE: SPREAD}.get(
+            verdict, "the gap does not close from each size to the next"
+        ),
         numbers={n: {"prompt": list(prompt[n]), "full": list(full[n])} for n in names},
     )
 

@@ -252,3 +252,47 @@ def test_the_count_of_the_paper():
         catalog_config("t5-v1.1-xxl"), CATALOG["t5-v1.1-xxl"][0]
     )
     assert (count.trained, count.stored) == (20_480, 20_480)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "gpt2", "llama", "t5", "bart"])
+def test_a_row_of_nothing_but_padding_spoils_no_other(family):
+    head = "seq2seq_lm" if family in ("t5", "bart") else "token_classification"
+    model = tiny(family, head)
+    attached(model)
+    inputs = batch(model)
+    whole = logits(model, inputs)
+    inputs["attention_mask"][2] = 0
+    torch.testing.assert_close(logits(model, inputs)[:2], whole[:2], atol=1e-5, rtol=1e-5)
+
+
+def test_a_mask_may_be_of_floats_and_types_may_be_one_row():
+    model = tiny("bert", "sequence_classification")
+    attached(model)
+    inputs = batch(model) | {"token_type_ids": torch.zeros(1, 7, dtype=torch.long)}
+    whole = logits(model, inputs)
+    floats = inputs | {"attention_mask": inputs["attention_mask"].float()}
+    torch.testing.assert_close(logits(model, floats), whole)
+
+
+def test_ids_and_embeddings_exclude_each_other():
+    model = tiny("gpt2")
+    attached(model)
+    for given in (
+        {},
+        {"input_ids": torch.ones(1, 2).long(), "inputs_embeds": torch.ones(1, 2, 32)},
+    ):
+        with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
+            model(**given)
+
+
+@pytest.mark.parametrize("tokens", ["ab", ("ab",), ((1.5,),), 7])
+def test_tokens_that_are_no_ids_are_refused(tokens):
+    with pytest.raises(TypeError, match="init_tokens must be tuples of ids"):
+        PromptTuning(init="text", init_tokens=tokens)
+
+
+def test_every_kind_of_static_cache_is_refused():
+    model = tiny("qwen3", "causal_lm")
+    attached(model)
+    with pytest.raises(ValueError, match="without a static cache"):
+        model.generate(torch.tensor([[5, 6]]), cache_implementation="static", max_new_tokens=3)

@@ -26,11 +26,13 @@ def only(record):
 
 
 @pytest.mark.parametrize(
-    "small, large, verdict", [(LOW, NEAR, HOLDS), (NEAR, LOW, FAILS), (WIDE, WIDE, CLOSE)]
+    "small, large, verdict", [(LOW, NEAR, HOLDS), (NEAR, LOW, FAILS), (LOW, WIDE, CLOSE)]
 )
-def test_scale_compares_the_gaps_of_the_smallest_and_the_largest(record, small, large, verdict):
+def test_scale_needs_the_gap_to_close_at_every_step(record, small, large, verdict):
     full = {"nano": HIGH, "micro": HIGH, "small": HIGH}
-    verdicts.scale(record, {"nano": small, "micro": LOW, "small": large}, full, SEEDS)
+    verdicts.scale(
+        record, {"nano": small, "micro": [0.80, 0.81, 0.82], "small": large}, full, SEEDS
+    )
     assert only(record)["verdict"] == verdict
 
 

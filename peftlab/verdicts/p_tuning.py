@@ -11,12 +11,13 @@ from peftlab.verdicts.base import SPREAD, above, together
 __all__ = ["above", "baking", "best", "convergence", "spread", "swing"]
 
 
-def swing(record: Record, prompts: Mapping[str, Mapping[str, float]]) -> None:
+def swing(record: Record, prompts: Mapping[str, Mapping[str, float]], seed: int) -> None:
     """Holds when in most relations two hand-written prompts are more than 20 points apart.
 
     Args:
         record: of the lab.
         prompts: accuracy from 0 to 1 of every hand-written prompt, by relation.
+        seed: of the run; nothing is drawn.
     """
     if not prompts:
         return record.unmeasured("swing")
@@ -28,7 +29,7 @@ def swing(record: Record, prompts: Mapping[str, Mapping[str, float]]) -> None:
         ours="best minus worst prompt: "
         + ", ".join(f"{name} {100 * width:.0f} points" for name, width in ranges.items()),
         verdict=HOLDS if holds else FAILS,
-        seeds=[],
+        seeds=[seed],
         why="" if holds else "in most relations the prompts agree within 20 points",
         numbers=ranges,
     )

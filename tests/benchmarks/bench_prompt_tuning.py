@@ -2,7 +2,9 @@
 
 The task is opinions, with 20 rows, three seeds, the same loop, batches and learning rates for all;
 beside it the head alone and the commonest label. Run it with python; some fifteen minutes on two
-cores.
+cores. Measured once, means and seeds: ours 66.5 (53.1, 68.2, 78.2), PEFT from its default start
+61.9 (64.6, 63.1, 58.1), PEFT from sampled words, as ours starts, 76.7 (75.6, 67.2, 87.4); head only
+60.6, commonest label 50.0.
 """
 
 from types import SimpleNamespace

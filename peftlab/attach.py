@@ -131,6 +131,14 @@ class Attachment:
         self._before[name] = parameter.detach().clone()
         self._tuned[name] = parameter.requires_grad_(True)
 
+    def tune_backbone(self, learning_rate: float | None = None) -> None:
+        """`tune` everything that the pretrained model has, without a fresh head."""
+        heads = tuple(f"{name}." for name in anatomy.head_modules(self.model))
+        added = set(self.parameters())
+        for name, parameter in self.model.named_parameters():
+            if parameter not in added and not name.startswith(heads):
+                self.tune(name, learning_rate)
+
     # What trains and what is stored
 
     def named_parameters(self) -> dict[str, nn.Parameter]:

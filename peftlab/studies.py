@@ -64,8 +64,7 @@ def lora_sweep(
         ValueError: fewer than two seeds, `small`, `large` or a full fine-tuning is not among the
             trials, or the controls lack a seed.
     """
-    if len(set(seeds)) < 2:
-        raise ValueError(f"seeds must be at least two, to compare one with another; got {seeds!r}")
+    _require_two(seeds)
     if small not in trials or large not in trials or small.method.rank >= large.method.rank:
         raise ValueError("small and large must be two of the trials, small with the smaller rank")
     if not any(trial.method.name == "full" and trial.pretrained for trial in trials):
@@ -136,8 +135,7 @@ def adapter_sweep(
     Raises:
         ValueError: fewer than two seeds, or `main` is not among the trials.
     """
-    if len(set(seeds)) < 2:
-        raise ValueError(f"seeds must be at least two, to compare one with another; got {seeds!r}")
+    _require_two(seeds)
     if main not in trials:
         raise ValueError("main must be one of the trials")
     runs = compare.run_trials(trials, backbone=backbone, task=task, seeds=seeds, folder=folder)
@@ -224,8 +222,7 @@ def prompt_sweep(
     Raises:
         ValueError: fewer than two seeds, or a length's trial is not among the trials.
     """
-    if len(set(seeds)) < 2:
-        raise ValueError(f"seeds must be at least two, to compare one with another; got {seeds!r}")
+    _require_two(seeds)
     if not all(trial in trials for trial in lengths.values()):
         raise ValueError("the trials of `lengths` must be among the trials")
     runs = compare.run_trials(trials, backbone=backbone, task=task, seeds=seeds, folder=folder)
@@ -300,6 +297,11 @@ def p_tuning_sweep(
         ]
         runs += compare.run_trials(compare.distinct(own), task=relation, **where)
     return _store("05_p_tuning", runs, backbone, task)
+
+
+def _require_two(seeds: Sequence[int]) -> None:
+    if len(set(seeds)) < 2:
+        raise ValueError(f"seeds must be at least two, to compare one with another; got {seeds!r}")
 
 
 def _store(

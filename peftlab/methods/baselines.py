@@ -26,10 +26,7 @@ class FullFineTuning(Method):
         from peftlab.attach import attaching
 
         with attaching(self, model) as attachment:
-            heads = tuple(f"{name}." for name in anatomy.head_modules(model))
-            for name, _ in model.named_parameters():
-                if not name.startswith(heads):
-                    attachment.tune(name)
+            attachment.tune_backbone()
         return attachment
 
 

@@ -206,9 +206,5 @@ class PTuning(Method):
                 encoder.free.weight.data.mul_(table.weight.detach().std().cpu())
             attachment.add(path, SlotEmbedding(table, encoder.to(table.weight.device)))
             if self.backbone_learning_rate:
-                added = set(attachment.parameters())
-                heads = tuple(f"{name}." for name in anatomy.head_modules(model))
-                for name, parameter in model.named_parameters():
-                    if parameter not in added and not name.startswith(heads):
-                        attachment.tune(name, self.backbone_learning_rate)
+                attachment.tune_backbone(self.backbone_learning_rate)
         return attachment

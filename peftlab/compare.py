@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -353,8 +352,3 @@ def agreement(
         between = f"{100 * low:.1f} to {100 * high:.1f} %"
         rows.append(row | {"stored": between, "agrees": "yes" if agrees else "no"})
     return rows
-
-
-def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation of the values; the latter is 0 for a single one."""
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from peftlab.compare import mean_and_spread
+from peftlab.seeds import mean_and_spread
 
 # Okabe and Ito's palette, readable with any colour vision.
 BLUE, ORANGE, GREEN, RED, GREY, SKY, BLACK = (

@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from peftlab.evaluation import Evaluation
 from peftlab.tasks import Task
-from peftlab.training import Evaluation
 
 
 def scores(task: Task, evaluation: Evaluation) -> dict[str, float]:

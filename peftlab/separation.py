@@ -15,6 +15,7 @@ from peftlab import compare, metrics
 from peftlab.backbones import load_backbone
 from peftlab.compare import Trial
 from peftlab.methods import METHODS, Adapter, BitFit, Method
+from peftlab.seeds import mean_and_spread
 from peftlab.tables import Table
 from peftlab.tasks import load_task
 from peftlab.training import evaluate
@@ -190,10 +191,10 @@ def judge(study: Study, runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     for run in runs:
         found = run["test_scores"] if study.kind is None else run["scores_by_kind"][study.kind]
         by_label.setdefault(run["label"], []).append(found[metric])
-    full = compare.mean_and_spread(by_label[FULL])[0]
+    full = mean_and_spread(by_label[FULL])[0]
     rows = []
     for label, scores in by_label.items():
-        mean, sd = compare.mean_and_spread(scores)
+        mean, sd = mean_and_spread(scores)
         kind, value = study.demands.get(label, (None, 0.0))
         gap = round(full - mean, 9)  # 0.9 - 0.87 is a little more than 0.03
         wanted, holds = {

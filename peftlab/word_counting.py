@@ -14,9 +14,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from peftlab.evaluation import Evaluation
 from peftlab.metrics import headline, scores
 from peftlab.tasks import Example, Task
-from peftlab.training import Evaluation
 
 
 def word_counting(task: Task) -> float:

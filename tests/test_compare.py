@@ -1,7 +1,6 @@
 """Many runs: what a run holds, which runs are kept and found again, and what is said of them."""
 
 import json
-import statistics
 from dataclasses import replace
 
 import joblib
@@ -379,12 +378,6 @@ def test_a_live_run_without_stored_ones_neither_agrees_nor_differs():
     assert rows[0]["stored"] == "no stored run of this setting"
     assert [row["agrees"] for row in rows] == ["–", "yes"]
     assert rows[0].keys() == rows[1].keys()
-
-
-def test_mean_and_spread_are_those_of_a_sample():
-    values = [0.5, 0.75, 0.25, 0.5]
-    assert compare.mean_and_spread(values) == (0.5, statistics.stdev(values))
-    assert compare.mean_and_spread([0.75]) == (0.75, 0.0)
 
 
 def test_a_trial_puts_its_texts_into_words(task):

@@ -5,9 +5,9 @@ import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peftlab.evaluation import Evaluation
 from peftlab.metrics import count_slots, headline, scores
 from peftlab.tasks import Example, Task
-from peftlab.training import Evaluation
 
 SLOTS = {
     "names": ["name", "near"],

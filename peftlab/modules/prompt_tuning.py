@@ -17,12 +17,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from peftlab import anatomy
 from peftlab.attach import Insertion
+
+CACHES = ("cache", "past_key_values")  # transformers 5.24 renamed the second one to the first
 
 
 def insert(rows: Tensor, values: Tensor, at: Tensor | None) -> Tensor:
@@ -106,6 +109,14 @@ class SoftPrompt(Insertion):
         """
         entry = model.get_submodule(anatomy.entry(model))
         self._signature = inspect.signature(entry.forward)
+        names, writes = self._signature.parameters, anatomy.family(model.config).outputs
+        if "causal_lm" in writes and not any(name in names for name in CACHES):
+            raise ValueError(
+                f"{type(entry).__name__} of transformers {transformers.__version__} takes no cache "
+                f"under a name that peftlab knows ({' or '.join(CACHES)}), so that it would "
+                "generate wrong tokens with a soft prompt; install a version that pyproject.toml "
+                "allows"
+            )
         self._first = anatomy.family(model.config).first_position
         self._config = model.config
         handles = [entry.register_forward_pre_hook(self._enter, with_kwargs=True)]
@@ -137,8 +148,10 @@ class SoftPrompt(Insertion):
         given = self._signature.bind_partial(*args, **kwargs).arguments
         given |= given.pop("kwargs", {})
         ids, embeds = given.pop("input_ids", None), given.pop("inputs_embeds", None)
-        cache, mask = given.get("past_key_values"), given.get("attention_mask")
-        past = cache.get_seq_length() if cache is not None else 0
+        given.pop("cache_position", None)  # up to 5.2 generate counts it without the rows
+        caches = [given[name] for name in CACHES if given.get(name) is not None]
+        past = caches[0].get_seq_length() if caches else 0
+        mask = given.get("attention_mask")
         if mask is not None and getattr(mask, "ndim", None) != 2:
             raise ValueError(
                 "attention_mask must have the shape (batch, tokens), got "

@@ -1,13 +1,15 @@
 """Prompt tuning: rows before the embedded input, on every family, for either padding side."""
 
+import inspect
 import math
 
 import pytest
 import torch
-from tiny import CELLS, FIRST_WORD, PAD, batch, logits, loss, randomise, tiny
+from tiny import CELLS, FIRST_WORD, PAD, batch, logits, loss, randomise, tiny, unchanged
 
 from peftlab import PromptTuning, anatomy
 from peftlab.attach import embedding
+from peftlab.modules.prompt_tuning import CACHES
 
 every_cell = pytest.mark.parametrize(("family", "head"), CELLS)
 P = 4
@@ -296,3 +298,24 @@ def test_every_kind_of_static_cache_is_refused():
     attached(model)
     with pytest.raises(ValueError, match="without a static cache"):
         model.generate(torch.tensor([[5, 6]]), cache_implementation="static", max_new_tokens=3)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen3"])
+def test_a_call_with_the_cache_goes_on_behind_the_first_one(family):
+    """Whatever the argument is called: transformers 5.24 renamed it."""
+    model = tiny(family)
+    attached(model)
+    ids = batch(model, padding=None)["input_ids"]
+    whole = states(model, {"input_ids": ids})
+    (name,) = set(CACHES) & set(inspect.signature(model.forward).parameters)
+    with torch.no_grad():
+        cache = model(ids[:, :4], use_cache=True)[name]
+        rest = model(ids[:, 4:], **{name: cache}).last_hidden_state
+    torch.testing.assert_close(rest, whole[:, 4:], atol=1e-5, rtol=1e-5)
+
+
+def test_a_decoder_whose_cache_has_no_known_name_is_refused():
+    model = tiny("gpt2", "causal_lm")
+    model.transformer.forward = lambda input_ids=None, memory=None: None
+    with unchanged(model), pytest.raises(ValueError, match=r"cache or past_key_values"):
+        PromptTuning().attach(model)

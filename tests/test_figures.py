@@ -67,6 +67,19 @@ CASES = {
             "LoRA: weights 86.6 MiB, gradients 0.281 MiB, checkpoint 1.25 MiB",
         ],
     ),
+    "heat_map": (
+        ([[1.0, None], [2.0, 3.0]], ["a", "b"], ["x", "y"], "A title"),
+        ["A title. a, x: 1; b, x: 2; b, y: 3."],
+    ),
+    "log_bars": (({"a": 0.25, "b": 0.0}, "A title", "std", "change"), ["a: 0.25; b: 0"]),
+    "choice_bars": (
+        ({"a": 1200, "b": 7}, ["a"], "A title", "parameters"),
+        ["A title, parameters: a 1,200 (chosen); b 7."],
+    ),
+    "two_curves": (
+        ({"a": {8: [0.5, 0.75], 1: [0.25]}, "b": {}}, "A title", "sentences"),
+        ["A title. a: 25.0 % at 1, 62.5 % at 8; b: no stored runs."],
+    ),
     "nothing": (("A title", "no reason"), ["A title: no reason."]),
 }
 EMPTY = {
@@ -77,10 +90,21 @@ EMPTY = {
     "spectra": ({}, "A title"),
     "overlap_maps": ({}, "j", "i"),
     "memory_bars": ({},),
+    "heat_map": ([[None]], ["a"], ["x"], "A title"),
+    "log_bars": ({"a": 0.0}, "A title", "std", "change"),
+    "choice_bars": ({}, [], "A title", "parameters"),
+    "two_curves": ({"a": {}}, "A title", "sentences"),
     "nothing": ("A title",),
 }
 every_figure = pytest.mark.parametrize("name", CASES)
-every_drawing = pytest.mark.parametrize("name", ["lora_update", "method_map"])
+DRAWINGS = {
+    "lora_update": ["frozen weight W", "r by d_in", "d_out by r", "alpha over r"],
+    "adapter_layer": ["before the residual", "from D down to m", "near zero"],
+    "soft_prompt": ["P1 to P3", "taken off", "the state of [CLS]"],
+    "template": ["two slots", "LSTM in both directions", "only these vectors are kept"],
+    "method_map": ["(lab 01)", *(f"({n:02})" for n in range(2, 9))],  # all eight labs
+}
+every_drawing = pytest.mark.parametrize("name", DRAWINGS)
 
 
 @cache
@@ -91,8 +115,10 @@ def picture(name):
 @pytest.fixture
 def drawn(monkeypatch):
     """Draw a figure and give its axes, without making a picture of it."""
-    monkeypatch.setattr(figures, "Picture", lambda figure, alt: figure)
-    return lambda name, *args, **named: getattr(figures, name)(*args, **named).axes
+    monkeypatch.setattr(
+        figures.Picture, "__init__", lambda self, figure, alt: setattr(self, "figure", figure)
+    )
+    return lambda name, *args, **named: getattr(figures, name)(*args, **named).figure.axes
 
 
 def points(lines):
@@ -132,14 +158,7 @@ def test_a_task_without_kinds_is_the_reason_that_there_are_none(drawn):
 def test_every_drawing_is_a_png_that_its_alternative_describes(name):
     found = getattr(drawings, name)()
     assert found.png.startswith(PNG)
-    said = {
-        "lora_update": ["frozen weight W", "r by d_in", "d_out by r", "alpha over r"],
-        "method_map": [
-            f"({n:02})" if n > 1 else "(lab 01)"
-            for n in range(1, 9)  # all eight labs
-        ],
-    }
-    for text in said[name]:
+    for text in DRAWINGS[name]:
         assert text in found.alt
     assert "  " not in found.alt
 
@@ -262,11 +281,93 @@ def test_a_checkpoint_larger_than_the_memory_shown_is_inside_the_picture(drawn):
     assert axes.get_xlim()[1] > 30
 
 
-def test_controls_have_the_same_colour_in_every_figure():
+def test_controls_have_the_same_colour_in_every_figure(drawn):
     labels = ["LoRA r=8", "full fine-tuning", "head only", "random weights", "LoRA r=1"]
-    colours = dict(zip(labels, figures._colours(dict.fromkeys(labels)), strict=True))
+    (axes,) = drawn("accuracy_dots", {label: [0.5] for label in labels}, "A title")
+    colours = {label: line.get_color() for label, line in zip(labels, axes.lines, strict=True)}
     assert colours["full fine-tuning"] == figures.BLACK
     assert colours["head only"] == figures.ORANGE
     assert colours["random weights"] == figures.RED
     assert len(set(colours.values())) == 5
-    assert len(figures._colours(dict.fromkeys(map(str, range(50))))) == 50
+
+
+# Nothing is left out
+
+
+@pytest.mark.parametrize("count", [0, 3, 9, 10, 60])
+def test_a_palette_has_a_colour_for_each_curve_and_begins_as_asked(count):
+    colours = figures.palette(count, figures.RED, figures.BLUE)
+    assert len(colours) == len(set(colours)) == count
+    assert colours[:2] == [figures.RED, figures.BLUE][:count]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 12])
+@pytest.mark.parametrize("name", ["learning_curves", "accuracy_by_kind", "spectra", "two_curves"])
+def test_every_curve_is_drawn_in_a_colour_of_its_own(drawn, name, count):
+    one, more = {
+        "learning_curves": (HISTORY, ()),
+        "accuracy_by_kind": (KINDS["LoRA"], ()),
+        "spectra": ([2.0, 1.0], ("A title",)),
+        "two_curves": ({1: [0.5], 2: [0.6]}, ("A title", "sentences")),
+    }[name]
+    labels = [f"full {i}" for i in range(count)]  # controls, too, are told apart
+    axes = drawn(name, dict.fromkeys(labels, one), *more)[0]
+    shown = {
+        line.get_label(): line.get_color() for line in axes.lines if line.get_label()[0] != "_"
+    }
+    assert list(shown) == [text.get_text() for text in axes.get_legend().get_texts()] == labels
+    assert len(set(shown.values())) == count
+
+
+def test_every_reference_line_of_a_sweep_is_drawn_in_a_colour_of_its_own(drawn):
+    lines = {f"line {i}": 0.5 + i / 20 for i in range(7)}
+    (axes,) = drawn("sweep", {1: [0.8]}, "A title", "rank", lines)
+    level = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert [line.get_ydata()[0] for line in level] == [100 * value for value in lines.values()]
+    assert [text.get_text() for text in axes.texts] == list(lines)
+    assert len({line.get_color() for line in level} | {axes.lines[0].get_color()}) == 8
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_curves_have_a_tick_at_the_sizes_of_every_curve(drawn, turned):
+    curves = {"a": {1: [0.5], 64: [0.75]}, "b": {8: [0.5]}}
+    if turned:
+        curves = dict(reversed(curves.items()))
+    (axes,) = drawn("two_curves", curves, "A title", "sentences")
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "8", "64"]
+
+
+def test_a_kind_that_only_one_label_has_keeps_its_dot(drawn):
+    kinds = {"a": {"plain": {"accuracy": 0.5}}, "b": {"irony": {"accuracy": 0.25}}}
+    (axes,) = drawn("accuracy_by_kind", kinds)
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["plain", "irony"]
+    assert points(axes.lines) == [[(50.0, 0)], [(25.0, 1)]]
+    (axes,) = drawn("accuracy_by_kind", {"none": {}} | kinds)
+    assert points(axes.lines)[1:] == [[(50.0, 0)], [(25.0, 1)]]
+
+
+def test_a_zero_on_a_logarithmic_scale_keeps_its_place_and_its_number(drawn):
+    (axes,) = drawn("log_bars", {"a": 0.25, "b": 0.0, "c": 25.0}, "A title", "std", "change")
+    tops = [bar.get_y() + bar.get_height() for bar in axes.patches]
+    assert tops == pytest.approx([0.25, min(tops), 25.0]) and 0 < min(tops) < 0.25
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a", "b", "c"]
+    low, high = axes.get_ylim()
+    for text, number in zip(axes.texts, ("0.25", "0", "25"), strict=True):
+        assert text.get_text() == number
+        assert low <= text.get_position()[1] <= high
+
+
+@pytest.mark.parametrize(
+    "name, arguments, said",
+    [
+        ("sweep", ({1: [0.5]}, "A title", "rank", None, (2, 0.5)), "live is at 2; points has 1"),
+        ("two_curves", ({"a": {0: [0.5]}}, "A title", "epoch"), "no place for epoch 0"),
+        ("log_bars", ({"a": -1.0}, "A title", "std", "change"), "no place for a: -1"),
+        ("heat_map", ([[1.0]], ["a", "b"], ["x"], "A title"), "rows has 2 names for 1 rows"),
+        ("heat_map", ([[1.0]], ["a"], ["x", "y"], "A title"), "row 'a' has 1"),
+        ("memory_bars", ({"a": {"weight": 1.0}},), "'weight'; a part is one of: weights, "),
+    ],
+)
+def test_what_a_figure_has_no_place_for_is_refused_by_name(name, arguments, said):
+    with pytest.raises(ValueError, match=said):
+        getattr(figures, name)(*arguments)

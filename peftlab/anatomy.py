@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from peftlab.families import FAMILIES, ROLES, Family, Norm, Projection, Stack
+from peftlab.families import FAMILIES, ROLES, Family, Norm, OuterBias, Projection, Stack
 
 #: The task heads. The classification heads start from random values and train with every method;
 #: the language-model heads are pretrained and belong to the backbone.
@@ -36,7 +36,11 @@ def family(config: Any) -> Family:
 
 
 def check_head(config: Any, head: str | None) -> None:
-    """Refuse a head that the family does not have."""
+    """Refuse a head that the family does not have, and layers that the table does not know.
+
+    Raises:
+        ValueError: the head, or cross-attention in a family that can do without it.
+    """
     known = family(config)
     allowed = (*known.heads, *known.outputs)
     if head is not None and head not in allowed:
@@ -44,13 +48,17 @@ def check_head(config: Any, head: str | None) -> None:
             f"head {head!r} does not exist for {config.model_type}; "
             f"choose one of: {', '.join(allowed)}"
         )
+    if getattr(config, "add_cross_attention", False):
+        raise ValueError(
+            f"this {config.model_type} has cross-attention (add_cross_attention=True in its "
+            "config), whose layers no method here adapts or counts; build it with "
+            "add_cross_attention=False, or take an encoder-decoder such as T5 or BART"
+        )
 
 
 def _stacks(config: Any, head: str | None) -> list[Stack]:
     check_head(config, head)
-    stacks = family(config).stacks(config)
-    encoder_only = config.model_type == "t5" and head == "token_classification"
-    return stacks[:1] if encoder_only else stacks
+    return family(config).stacks(config, head)
 
 
 def projections(config: Any, head: str | None = None) -> Iterator[Projection]:
@@ -62,15 +70,19 @@ def projections(config: Any, head: str | None = None) -> Iterator[Projection]:
 
 
 def norms(config: Any, head: str | None = None) -> Iterator[Norm]:
-    """Every norm of the backbone, block by block, then what stands outside of the blocks.
-
-    Outside there are also the modules that are no norm but have a bias: see `Norm.gain`.
-    """
+    """Every norm of the backbone, block by block, then those outside of the blocks."""
     for stack in _stacks(config, head):
         for layer in range(stack.depth):
             for norm in stack.norms:
                 yield replace(norm, name=f"{stack.path}.{layer}.{norm.name}")
-    yield from family(config).outside(config, head)
+    yield from family(config).norms(config, head)
+
+
+def outer_biases(config: Any, head: str | None = None) -> list[OuterBias]:
+    """The biases outside of the blocks that belong to no norm."""
+    check_head(config, head)
+    found = family(config).biases
+    return [] if found is None else found(config, head)
 
 
 @dataclass(frozen=True)
@@ -182,5 +194,7 @@ def base_prefix(model: Any) -> str:
 
 def entry(model: Any) -> str:
     """Path of the module that takes the input ids: the base model, or its encoder."""
-    stem = base_prefix(model) + "encoder" * family(model.config).encoder
-    return stem.removesuffix(".")
+    prefix = base_prefix(model)
+    if family(model.config).encoder:
+        return f"{prefix}encoder"
+    return prefix.removesuffix(".")

@@ -420,9 +420,16 @@ def projections(model: PreTrainedModel) -> list[anatomy.Projection]:
 
 
 def norms(model: PreTrainedModel) -> list[anatomy.Norm]:
-    """The norms of a live model, and what else has a bias outside of its blocks; see `norms` of
-    `peftlab.anatomy`. Paths are full module paths."""
+    """The norms of a live model, with full module paths."""
     check_model(model)
     prefix = anatomy.base_prefix(model)
     found = anatomy.norms(model.config, anatomy.head_of(model))
     return [n if n.beside else dataclasses.replace(n, name=prefix + n.name) for n in found]
+
+
+def outer_biases(model: PreTrainedModel) -> list[anatomy.OuterBias]:
+    """The biases of a live model that belong to no block and no norm, with full module paths."""
+    check_model(model)
+    prefix = anatomy.base_prefix(model)
+    found = anatomy.outer_biases(model.config, anatomy.head_of(model))
+    return [b if b.beside else dataclasses.replace(b, name=prefix + b.name) for b in found]

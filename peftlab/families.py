@@ -1,7 +1,8 @@
 """The eight families, described once: BERT, RoBERTa, DistilBERT, GPT-2, T5, BART, Llama, Qwen3.
 
-A family is a table of its linear projections and its norms, with their role, module path and shape,
-and a closed form for what stands around its blocks; `peftlab.anatomy` reads the table.
+A family is a table of its linear projections, its norms and its other biases, with their role,
+module path and shape, and a closed form for what stands around its blocks. `peftlab.anatomy` reads
+the table.
 
 Axes: D width of the model, F width of the MLP, L layers, V vocabulary.
 """
@@ -9,7 +10,8 @@ Axes: D width of the model, F width of the MLP, L layers, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 ROLES = ("query", "key", "value", "attention_output", "mlp_in", "mlp_out")
@@ -43,35 +45,50 @@ class Projection:
 
 @dataclass(frozen=True)
 class Norm:
-    """One LayerNorm or RMSNorm, or another module outside of the blocks that has a bias.
+    """One LayerNorm, which has a gain and a bias, or one RMSNorm, which has a gain alone.
 
     Args:
         role: "attention_norm" or "mlp_norm" in a block, by what it stands next to; else "outside".
         name: module path below the base model; from the whole model on where `beside` says so.
         size: features.
-        gain: whether it is a norm, which has a gain; a pooler, say, is none.
-        bias: whether it has a bias; an RMSNorm has none.
-        beside: whether it stands beside the base model, as a masked language model's head does.
+        bias: whether it has a bias.
+        beside: whether it stands beside the base model, in a masked language model's head.
     """
 
     role: str
     name: str
     size: int
-    gain: bool = True
     bias: bool = True
     beside: bool = False
 
     @property
     def parameters(self) -> int:
-        """Gain and bias; 0 for what is no norm."""
-        return self.size * (1 + self.bias) * self.gain
+        """Numbers in gain and bias."""
+        return 2 * self.size if self.bias else self.size
 
     @property
     def tensors(self) -> list[str]:
-        """Paths of gain and bias; none for what is no norm."""
-        if not self.gain:
-            return []
-        return [f"{self.name}.weight"] + [f"{self.name}.bias"] * self.bias
+        """Paths of gain and bias."""
+        gain = f"{self.name}.weight"
+        return [gain, f"{self.name}.bias"] if self.bias else [gain]
+
+
+@dataclass(frozen=True)
+class OuterBias:
+    """A bias outside of the blocks that belongs to no norm: of a pooler or a language-model head.
+
+    Args:
+        name: path of the module that holds it, below the base model; from the whole model on where
+            `beside` says so.
+        size: its length.
+        beside: whether it stands beside the base model, in a masked language model's head.
+    """
+
+    name: str
+    size: int
+    beside: bool = False
+    role: str = "outside"
+    bias: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,27 +115,40 @@ class Stack:
 
 @dataclass(frozen=True)
 class Family:
-    """One model family: its stacks, and the parameters that stand outside of them.
+    """One model family: its stacks, and what stands outside of them.
+
+    The functions take a config, and most of them a head (see `peftlab.anatomy.HEADS`, or None).
 
     Args:
         stacks: the runs of equal blocks.
-        around: parameters outside of the blocks, without a fresh head.
-        outside: norms, and what else has a bias, outside of the blocks.
+        around: number of parameters outside of the blocks, without a fresh head.
+        norms: norms outside of the blocks.
         heads: parameters of a fresh head by kind, from width and number of labels.
-        width: the name of D in the config.
         outputs: the language-model heads.
+        parts: modules of the base model.
+        output_parts: modules of the language-model head, beside the base model.
+        biases: biases outside of the blocks that belong to no norm; None without any.
+        width: the name of D in the config.
         first_position: what the table of positions starts to count from; None without a table.
         encoder: whether the input goes to a stack of its own, called "encoder", beside a decoder.
     """
 
-    stacks: Callable[[Any], list[Stack]]
+    stacks: Callable[[Any, str | None], list[Stack]]
     around: Callable[[Any, str | None], int]
-    outside: Callable[[Any, str | None], list[Norm]]
+    norms: Callable[[Any, str | None], list[Norm]]
     heads: dict[str, Callable[[int, int], int]]
+    outputs: tuple[str, ...]
+    parts: tuple[str, ...]
+    output_parts: tuple[str, ...] = ("lm_head",)
+    biases: Callable[[Any, str | None], list[OuterBias]] | None = None
     width: str = "hidden_size"
-    outputs: tuple[str, ...] = ()
     first_position: Callable[[Any], int] | None = None
     encoder: bool = False
+
+    @property
+    def decoder(self) -> bool:
+        """Whether it is a decoder alone, which predicts the next token."""
+        return "causal_lm" in self.outputs
 
 
 def _attention(
@@ -145,7 +175,28 @@ def _norms(attention: str, mlp: str, d: int, bias: bool = True) -> tuple[Norm, .
     return (*own, Norm("mlp_norm", mlp, d, bias=bias))
 
 
-def _bert_stacks(c: Any) -> list[Stack]:
+def _untied(c: Any) -> bool:
+    """Whether the output embedding is a table of its own; without a word it is tied."""
+    return not getattr(c, "tie_word_embeddings", True)
+
+
+def _own_output(c: Any, head: str | None, d: int) -> int:
+    """Parameters of a decoder's output embedding, where it is its own."""
+    return c.vocab_size * d if head in ("causal_lm", "seq2seq_lm") and _untied(c) else 0
+
+
+def _masked_head(c: Any, d: int) -> int:
+    """Parameters of a masked language model's head: dense map, norm, output."""
+    output = c.vocab_size * (d + 1) if _untied(c) else c.vocab_size  # the bias is never tied
+    return d * d + d + 2 * d + output
+
+
+def _masked_head_biases(c: Any, d: int, dense: str, output: str) -> list[OuterBias]:
+    """The biases of a masked language model's head but for its norm's."""
+    return [OuterBias(dense, d, beside=True), OuterBias(output, c.vocab_size, beside=True)]
+
+
+def _bert_stacks(c: Any, head: str | None) -> list[Stack]:
     d, f = c.hidden_size, c.intermediate_size
     names = "self.query self.key self.value output.dense"
     block = _attention(names, d, d, d, prefix="attention.") + _mlp(
@@ -155,37 +206,69 @@ def _bert_stacks(c: Any) -> list[Stack]:
     return [Stack("encoder.layer", c.num_hidden_layers, tuple(block), norms)]
 
 
-def _bert_around(c: Any, head: str | None, pooler: tuple[str | None, ...]) -> int:
+def _bert_around(c: Any, head: str | None, pooled: tuple[str | None, ...]) -> int:
     d = c.hidden_size
-    embeddings = (c.vocab_size + c.max_position_embeddings + c.type_vocab_size) * d + 2 * d
-    dense = d * d + d
-    lm_head = (
-        dense + 2 * d + c.vocab_size
-    )  # the decoder's weight is tied to the embedding, its bias is its own
-    return embeddings + dense * (head in pooler) + lm_head * (head == "masked_lm")
+    size = (c.vocab_size + c.max_position_embeddings + c.type_vocab_size) * d + 2 * d
+    if head in pooled:
+        size += d * d + d
+    if head == "masked_lm":
+        size += _masked_head(c, d)
+        if _untied(c):
+            size += c.vocab_size  # the bias outside of the output stays, and nothing reads it
+    return size
 
 
-def _bert_outside(
-    c: Any, head: str | None, pooler: tuple[str | None, ...], lm_head: str
-) -> list[Norm]:
-    d = c.hidden_size
-    found = [Norm("outside", "embeddings.LayerNorm", d)]
-    if head in pooler:
-        found.append(Norm("outside", "pooler.dense", d, gain=False))
-    return found + _lm_head(lm_head, d, c.vocab_size) * (head == "masked_lm")
+def _bert_norms(c: Any, head: str | None, lm_head: str) -> list[Norm]:
+    found = [Norm("outside", "embeddings.LayerNorm", c.hidden_size)]
+    if head == "masked_lm":
+        found.append(Norm("outside", lm_head, c.hidden_size, beside=True))
+    return found
 
 
-def _lm_head(names: str, d: int, vocabulary: int) -> list[Norm]:
-    """The head of a masked language model: dense map, norm, and the bias of the output."""
-    dense, norm, output = names.split()
-    return [
-        Norm("outside", dense, d, gain=False, beside=True),
-        Norm("outside", norm, d, beside=True),
-        Norm("outside", output, vocabulary, gain=False, beside=True),
-    ]
+def _bert_biases(
+    c: Any, head: str | None, pooled: tuple[str | None, ...], dense: str, output: str
+) -> list[OuterBias]:
+    d, found = c.hidden_size, []
+    if head in pooled:
+        found.append(OuterBias("pooler.dense", d))
+    if head == "masked_lm":
+        used = f"{output}.decoder" if _untied(c) else output  # tied, both names mean one tensor
+        found += _masked_head_biases(c, d, dense, used)
+    return found
 
 
-def _distilbert_stacks(c: Any) -> list[Stack]:
+def _bert(
+    heads: dict[str, Callable[[int, int], int]],
+    pooled: tuple[str | None, ...],
+    dense: str,
+    norm: str,
+    output: str,
+    first_position: Callable[[Any], int],
+) -> Family:
+    """BERT and RoBERTa, which differ in these.
+
+    Args:
+        heads: as in `Family`.
+        pooled: the heads that stand on the pooler.
+        dense: path of the dense map of the language-model head.
+        norm: path of its norm.
+        output: path of the module that holds the bias of its output.
+        first_position: as in `Family`.
+    """
+    return Family(
+        stacks=_bert_stacks,
+        around=partial(_bert_around, pooled=pooled),
+        norms=partial(_bert_norms, lm_head=norm),
+        biases=partial(_bert_biases, pooled=pooled, dense=dense, output=output),
+        heads=heads,
+        outputs=("masked_lm",),
+        parts=("embeddings", "encoder", "pooler"),
+        output_parts=(output.split(".")[0],),
+        first_position=first_position,
+    )
+
+
+def _distilbert_stacks(c: Any, head: str | None) -> list[Stack]:
     d, f = c.dim, c.hidden_dim
     block = _attention("q_lin k_lin v_lin out_lin", d, d, d, prefix="attention.") + _mlp(
         "ffn.lin1", "ffn.lin2", d, f
@@ -195,35 +278,41 @@ def _distilbert_stacks(c: Any) -> list[Stack]:
 
 
 def _distilbert_around(c: Any, head: str | None) -> int:
-    d = c.dim
-    lm_head = d * d + d + 2 * d + c.vocab_size
-    return (c.vocab_size + c.max_position_embeddings) * d + 2 * d + lm_head * (head == "masked_lm")
+    size = (c.vocab_size + c.max_position_embeddings) * c.dim + 2 * c.dim
+    return size + _masked_head(c, c.dim) if head == "masked_lm" else size
 
 
-def _distilbert_outside(c: Any, head: str | None) -> list[Norm]:
-    lm_head = _lm_head("vocab_transform vocab_layer_norm vocab_projector", c.dim, c.vocab_size)
-    return [Norm("outside", "embeddings.LayerNorm", c.dim)] + lm_head * (head == "masked_lm")
+def _distilbert_norms(c: Any, head: str | None) -> list[Norm]:
+    found = [Norm("outside", "embeddings.LayerNorm", c.dim)]
+    if head == "masked_lm":
+        found.append(Norm("outside", "vocab_layer_norm", c.dim, beside=True))
+    return found
 
 
-def _gpt2_stacks(c: Any) -> list[Stack]:
-    d = c.n_embd
-    fused = [
-        Projection(role, "attn.c_attn", d, d, part=part) for part, role in enumerate(ROLES[:3])
-    ]
-    output = Projection("attention_output", "attn.c_proj", d, d)
-    block = [
-        *fused,
-        output,
-        *_mlp("mlp.c_fc", "mlp.c_proj", d, getattr(c, "n_inner", None) or 4 * d),
-    ]
+def _distilbert_biases(c: Any, head: str | None) -> list[OuterBias]:
+    if head != "masked_lm":
+        return []
+    return _masked_head_biases(c, c.dim, "vocab_transform", "vocab_projector")
+
+
+def _gpt2_stacks(c: Any, head: str | None) -> list[Stack]:
+    d, f = c.n_embd, getattr(c, "n_inner", None) or 4 * c.n_embd
+    block = [Projection(role, "attn.c_attn", d, d, part=i) for i, role in enumerate(ROLES[:3])]
+    block.append(Projection("attention_output", "attn.c_proj", d, d))
+    block += _mlp("mlp.c_fc", "mlp.c_proj", d, f)
     return [Stack("h", c.n_layer, tuple(block), _norms("ln_1", "ln_2", d))]
 
 
+def _gpt2_norms(c: Any, head: str | None) -> list[Norm]:
+    return [Norm("outside", "ln_f", c.n_embd)]
+
+
 def _gpt2_around(c: Any, head: str | None) -> int:
-    return (c.vocab_size + c.n_positions) * c.n_embd + 2 * c.n_embd
+    d = c.n_embd
+    return (c.vocab_size + c.n_positions) * d + 2 * d + _own_output(c, head, d)
 
 
-def _t5_stacks(c: Any) -> list[Stack]:
+def _t5_stacks(c: Any, head: str | None) -> list[Stack]:
     d, inner = c.d_model, c.num_heads * c.d_kv
     gated = c.feed_forward_proj.startswith("gated")
 
@@ -243,13 +332,17 @@ def _t5_stacks(c: Any) -> list[Stack]:
         own = " ".join(f"layer.{i}.layer_norm" for i in range(attentions))
         return _norms(own, f"layer.{attentions}.layer_norm", d, bias=False)
 
-    decoder_depth = (
-        c.num_layers if getattr(c, "num_decoder_layers", None) is None else c.num_decoder_layers
-    )
-    return [
-        Stack("encoder.block", c.num_layers, block("SelfAttention"), norms(1)),
-        Stack("decoder.block", decoder_depth, block("SelfAttention", "EncDecAttention"), norms(2)),
-    ]
+    depth = getattr(c, "num_decoder_layers", None)
+    sides = {
+        "encoder": Stack("encoder.block", c.num_layers, block("SelfAttention"), norms(1)),
+        "decoder": Stack(
+            "decoder.block",
+            c.num_layers if depth is None else depth,
+            block("SelfAttention", "EncDecAttention"),
+            norms(2),
+        ),
+    }
+    return [sides[side] for side in _t5_sides(head)]
 
 
 def _t5_sides(head: str | None) -> list[str]:
@@ -257,21 +350,18 @@ def _t5_sides(head: str | None) -> list[str]:
     return ["encoder"] if head == "token_classification" else ["encoder", "decoder"]
 
 
-def _t5_outside(c: Any, head: str | None) -> list[Norm]:
+def _t5_norms(c: Any, head: str | None) -> list[Norm]:
     names = [f"{side}.final_layer_norm" for side in _t5_sides(head)]
     return [Norm("outside", name, c.d_model, bias=False) for name in names]
 
 
 def _t5_around(c: Any, head: str | None) -> int:
-    per_stack = (
-        c.relative_attention_num_buckets * c.num_heads + c.d_model
-    )  # position bias and last norm
-    lm_head = c.vocab_size * c.d_model * (not c.tie_word_embeddings)
-    sides = len(_t5_sides(head))
-    return c.vocab_size * c.d_model + sides * per_stack + lm_head * (head == "seq2seq_lm")
+    positions = c.relative_attention_num_buckets * c.num_heads
+    stacks = len(_t5_sides(head)) * (positions + c.d_model)
+    return c.vocab_size * c.d_model + stacks + _own_output(c, head, c.d_model)
 
 
-def _bart_stacks(c: Any) -> list[Stack]:
+def _bart_stacks(c: Any, head: str | None) -> list[Stack]:
     d, names = c.d_model, "q_proj k_proj v_proj out_proj"
     own, cross = (_attention(names, d, d, d, prefix=f"{a}.") for a in ("self_attn", "encoder_attn"))
     encoder = own + _mlp("fc1", "fc2", d, c.encoder_ffn_dim)
@@ -287,19 +377,19 @@ def _bart_stacks(c: Any) -> list[Stack]:
     ]
 
 
-def _bart_outside(c: Any, head: str | None) -> list[Norm]:
+def _bart_norms(c: Any, head: str | None) -> list[Norm]:
     names = ("encoder.layernorm_embedding", "decoder.layernorm_embedding")
     return [Norm("outside", name, c.d_model) for name in names]
 
 
 def _bart_around(c: Any, head: str | None) -> int:
-    per_stack = (
-        c.max_position_embeddings + 2
-    ) * c.d_model + 2 * c.d_model  # BART's positions start at 2
-    return c.vocab_size * c.d_model + 2 * per_stack
+    d = c.d_model
+    positions = (c.max_position_embeddings + 2) * d  # BART's positions start at 2
+    tables = 3 if _untied(c) else 1  # untied, each side has one, and nothing reads the shared one
+    return tables * c.vocab_size * d + 2 * (positions + 2 * d) + _own_output(c, head, d)
 
 
-def _llama_stacks(c: Any, qk_norm: bool = False) -> list[Stack]:
+def _llama_stacks(c: Any, head: str | None, qk_norm: bool = False) -> list[Stack]:
     d = c.hidden_size
     head_dim = getattr(c, "head_dim", None) or d // c.num_attention_heads
     inner, kv = c.num_attention_heads * head_dim, c.num_key_value_heads * head_dim
@@ -318,13 +408,12 @@ def _llama_stacks(c: Any, qk_norm: bool = False) -> list[Stack]:
     return [Stack("layers", c.num_hidden_layers, tuple(block), norms)]
 
 
-def _llama_outside(c: Any, head: str | None) -> list[Norm]:
+def _llama_norms(c: Any, head: str | None) -> list[Norm]:
     return [Norm("outside", "norm", c.hidden_size, bias=False)]
 
 
 def _llama_around(c: Any, head: str | None) -> int:
-    lm_head = c.vocab_size * c.hidden_size * (not c.tie_word_embeddings)
-    return c.vocab_size * c.hidden_size + c.hidden_size + lm_head * (head == "causal_lm")
+    return c.vocab_size * c.hidden_size + c.hidden_size + _own_output(c, head, c.hidden_size)
 
 
 def _linear(d: int, labels: int) -> int:
@@ -343,80 +432,83 @@ def _from_zero(c: Any) -> int:
     return 0
 
 
+def _after_padding(c: Any) -> int:
+    return c.pad_token_id + 1
+
+
 _LINEAR_HEADS = {"sequence_classification": _linear, "token_classification": _linear}
 _DEEP_HEADS = {"sequence_classification": _two_layers, "token_classification": _linear}
 _DECODER_HEADS = {"sequence_classification": _without_bias, "token_classification": _linear}
 
+_LLAMA = Family(
+    stacks=_llama_stacks,
+    around=_llama_around,
+    norms=_llama_norms,
+    heads=_DECODER_HEADS,
+    outputs=("causal_lm",),
+    parts=("embed_tokens", "layers", "norm"),
+)
+
 FAMILIES: dict[str, Family] = {
-    "bert": Family(
-        _bert_stacks,
-        lambda c, head: _bert_around(c, head, pooler=(None, "sequence_classification")),
-        lambda c, head: _bert_outside(
-            c,
-            head,
-            pooler=(None, "sequence_classification"),
-            lm_head="cls.predictions.transform.dense cls.predictions.transform.LayerNorm "
-            "cls.predictions",
-        ),
-        _LINEAR_HEADS,
-        outputs=("masked_lm",),
+    "bert": _bert(
+        heads=_LINEAR_HEADS,
+        pooled=(None, "sequence_classification"),
+        dense="cls.predictions.transform.dense",
+        norm="cls.predictions.transform.LayerNorm",
+        output="cls.predictions",
         first_position=_from_zero,
     ),
-    "roberta": Family(
-        _bert_stacks,
-        lambda c, head: _bert_around(c, head, pooler=(None,)),
-        lambda c, head: _bert_outside(
-            c, head, pooler=(None,), lm_head="lm_head.dense lm_head.layer_norm lm_head"
-        ),
-        _DEEP_HEADS,
-        outputs=("masked_lm",),
-        first_position=lambda c: c.pad_token_id + 1,
+    "roberta": _bert(
+        heads=_DEEP_HEADS,
+        pooled=(None,),
+        dense="lm_head.dense",
+        norm="lm_head.layer_norm",
+        output="lm_head",
+        first_position=_after_padding,
     ),
     "distilbert": Family(
-        _distilbert_stacks,
-        _distilbert_around,
-        _distilbert_outside,
-        _DEEP_HEADS,
-        "dim",
+        stacks=_distilbert_stacks,
+        around=_distilbert_around,
+        norms=_distilbert_norms,
+        biases=_distilbert_biases,
+        heads=_DEEP_HEADS,
         outputs=("masked_lm",),
+        parts=("embeddings", "transformer"),
+        output_parts=("vocab_transform", "vocab_layer_norm", "vocab_projector"),
+        width="dim",
         first_position=_from_zero,
     ),
     "gpt2": Family(
-        _gpt2_stacks,
-        _gpt2_around,
-        lambda c, head: [Norm("outside", "ln_f", c.n_embd)],
-        _DECODER_HEADS,
-        "n_embd",
+        stacks=_gpt2_stacks,
+        around=_gpt2_around,
+        norms=_gpt2_norms,
+        heads=_DECODER_HEADS,
         outputs=("causal_lm",),
+        parts=("wte", "wpe", "h", "ln_f"),
+        width="n_embd",
         first_position=_from_zero,
     ),
     "t5": Family(
-        _t5_stacks,
-        _t5_around,
-        _t5_outside,
-        _DEEP_HEADS,
-        "d_model",
+        stacks=_t5_stacks,
+        around=_t5_around,
+        norms=_t5_norms,
+        heads=_DEEP_HEADS,
         outputs=("seq2seq_lm",),
+        parts=("shared", "encoder", "decoder"),
+        width="d_model",
         encoder=True,
     ),
     "bart": Family(
-        _bart_stacks,
-        _bart_around,
-        _bart_outside,
-        {"sequence_classification": _two_layers},
-        "d_model",
+        stacks=_bart_stacks,
+        around=_bart_around,
+        norms=_bart_norms,
+        heads={"sequence_classification": _two_layers},
         outputs=("seq2seq_lm",),
+        parts=("shared", "encoder", "decoder"),
+        width="d_model",
         first_position=_from_zero,
         encoder=True,
     ),
-    "llama": Family(
-        _llama_stacks, _llama_around, _llama_outside, _DECODER_HEADS, outputs=("causal_lm",)
-    ),
-    "qwen3": Family(
-        lambda c: _llama_stacks(c, qk_norm=True),
-        _llama_around,
-        _llama_outside,
-        _DECODER_HEADS,
-        outputs=("causal_lm",),
-    ),
+    "llama": _LLAMA,
+    "qwen3": replace(_LLAMA, stacks=partial(_llama_stacks, qk_norm=True)),
 }

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 import transformers
-from tiny import CELLS, CONFIGS, HEADED, LABELS, batch, logits, tiny, tiny_config
+from tiny import CELLS, CONFIGS, HEADED, LABELS, batch, logits, tiny, tiny_config, unchanged
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from peftlab import anatomy, attach
+from peftlab import LoRA, anatomy, attach
 from peftlab.backbones import _AUTO_CLASSES
 
 LINEAR = (nn.Linear, Conv1D)
@@ -63,7 +63,7 @@ def test_no_linear_map_of_a_block_is_missing_from_the_table(family, head):
     model = tiny(family, head)
     blocks = tuple(
         f"{anatomy.base_prefix(model)}{stack.path}."
-        for stack in anatomy.family(model.config).stacks(model.config)
+        for stack in anatomy.family(model.config).stacks(model.config, head)
     )
     found = {
         name
@@ -115,6 +115,11 @@ def test_closed_form_counts_what_transformers_builds(family, head):
 def test_closed_form_follows_the_config(family, overrides):
     for head in [head for name, head in CELLS if name == family]:
         assert_counts_agree(family, head, **overrides)
+
+
+@pytest.mark.parametrize(("family", "head"), CELLS)
+def test_closed_form_knows_an_untied_output_embedding(family, head):
+    assert_counts_agree(family, head, tie_word_embeddings=False)
 
 
 def assert_counts_agree(family, head, **overrides):
@@ -197,6 +202,17 @@ def test_a_head_that_the_family_lacks_is_refused_with_those_it_has(family, head)
             list(answer)  # projections are found one by one
 
 
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt2"])
+def test_cross_attention_is_refused_where_a_config_adds_it(family):
+    config = tiny_config(family, add_cross_attention=True, is_decoder=True)
+    for question in (anatomy.projections, anatomy.norms, anatomy.backbone_parameters):
+        with pytest.raises(ValueError, match=r"cross-attention.*add_cross_attention=False"):
+            list(question(config))
+    model = tiny(family, add_cross_attention=True, is_decoder=True)
+    with unchanged(model), pytest.raises(ValueError, match="has cross-attention"):
+        LoRA().attach(model)
+
+
 def test_an_unknown_family_is_refused_with_those_we_have():
     for config in (SimpleNamespace(model_type="opt"), SimpleNamespace()):
         with pytest.raises(ValueError, match="supported families: bert, roberta, distilbert"):
@@ -213,7 +229,7 @@ def test_select_by_role_takes_that_role_everywhere(family, role):
 @pytest.mark.parametrize("family", CONFIGS)
 def test_select_by_pattern_takes_the_modules_of_that_path(family):
     table = list(anatomy.projections(tiny_config(family)))
-    stack = anatomy.FAMILIES[family].stacks(tiny_config(family))[0]
+    stack = anatomy.FAMILIES[family].stacks(tiny_config(family), None)[0]
     chosen = anatomy.select(table, [f"{stack.path}.1.*"])
     assert chosen == [p for p in table if p.name.startswith(f"{stack.path}.1.")]
     assert len(chosen) == len(stack.projections)

@@ -81,8 +81,9 @@ class Adapter(Method):
         """2 m d + d + m for each adapter, and the norms."""
         m, found = self.bottleneck, anatomy.projections(config, head)
         adapters = sum(2 * m * p.d_out + p.d_out + m for p in found if p.role in PLACES)
-        norms = sum(norm.parameters for norm in anatomy.norms(config, head))
-        return adapters + norms * self.layer_norms
+        if not self.layer_norms:
+            return adapters
+        return adapters + sum(norm.parameters for norm in anatomy.norms(config, head))
 
     def attach(self, model: Any) -> Attachment:
         """Put an adapter behind every output projection; see `Method.attach`."""

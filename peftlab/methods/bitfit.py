@@ -83,14 +83,18 @@ class BitFit(Method):
         require_number("seed", self.seed, 0, 2**63 - 1, integer=True)
 
     def _chosen(
-        self, projections: list[anatomy.Projection], norms: list[anatomy.Norm], family: str
-    ) -> list[anatomy.Projection | anatomy.Norm]:
+        self,
+        projections: list[anatomy.Projection],
+        norms: list[anatomy.Norm],
+        outer: list[anatomy.OuterBias],
+        family: str,
+    ) -> list[anatomy.Projection | anatomy.Norm | anatomy.OuterBias]:
         """What has a bias that is meant.
 
         Raises:
             ValueError: a kind of bias that the backbone does not have.
         """
-        has = [item for item in [*projections, *norms] if item.bias]
+        has = [item for item in [*projections, *norms, *outer] if item.bias]
         found = {item.role for item in has}
         if not found & set(KINDS):
             gains = sum(norm.parameters for norm in norms)
@@ -113,14 +117,12 @@ class BitFit(Method):
         norms = list(anatomy.norms(config, head))
         if self.control == "norms":
             return sum(norm.parameters for norm in norms)
-        return sum(
-            _size(i)
-            for i in self._chosen(list(anatomy.projections(config, head)), norms, config.model_type)
-        )
+        maps, outer = list(anatomy.projections(config, head)), anatomy.outer_biases(config, head)
+        return sum(_size(item) for item in self._chosen(maps, norms, outer, config.model_type))
 
     def attach(self, model: Any) -> Attachment:
         """Let the chosen biases train; see `Method.attach`."""
-        from peftlab.attach import attaching, norms, projections
+        from peftlab.attach import attaching, norms, outer_biases, projections
         from peftlab.modules.bitfit import PartialBias
 
         maps, others = projections(model), norms(model)
@@ -129,7 +131,7 @@ class BitFit(Method):
                 for name in [name for norm in others for name in norm.tensors]:
                     attachment.tune(name)
             return attachment
-        chosen = self._chosen(maps, others, model.config.model_type)
+        chosen = self._chosen(maps, others, outer_biases(model), model.config.model_type)
         with attaching(self, model) as attachment:
             if self.control == "random":
                 self._scatter(attachment, maps, sum(_size(item) for item in chosen))
@@ -161,6 +163,6 @@ class BitFit(Method):
             start += length
 
 
-def _size(item: anatomy.Projection | anatomy.Norm) -> int:
+def _size(item: anatomy.Projection | anatomy.Norm | anatomy.OuterBias) -> int:
     """The length of a bias."""
     return item.d_out if isinstance(item, anatomy.Projection) else item.size

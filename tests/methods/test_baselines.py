@@ -28,6 +28,14 @@ def test_full_fine_tuning_trains_every_parameter_each_once(family, head):
     assert len(attachment.parameters()) == len({id(p) for p in attachment.parameters()})
 
 
+@pytest.mark.parametrize(("family", "head"), without_head())
+def test_the_closed_form_counts_an_untied_output_embedding(family, head):
+    model = tiny(family, head, tie_word_embeddings=False)
+    expected = FullFineTuning().parameter_count(model.config, head)
+    assert FullFineTuning().attach(model).report() == expected
+    assert expected.trained == sum(p.numel() for p in model.parameters())
+
+
 @pytest.mark.parametrize(("family", "head"), HEADED)
 def test_head_only_trains_the_head_and_nothing_else(family, head):
     model = tiny(family, head)

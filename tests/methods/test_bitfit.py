@@ -31,6 +31,19 @@ def test_all_is_every_bias_of_the_backbone_and_no_gain(family, head):
     assert names == {n for n in biases if n.split(".")[0] not in heads}
 
 
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_of_a_language_model_head_the_biases_that_its_output_reads_train(family, tied):
+    model = tiny(family, "masked_lm", tie_word_embeddings=tied)
+    method = BitFit(biases="outside")
+    attachment = method.attach(model)
+    assert attachment.report() == method.parameter_count(model.config, "masked_lm")
+    loss(model, batch(model)).backward()
+    assert all((p.grad != 0).any() for p in attachment.parameters())
+    output = model.get_output_embeddings().bias
+    assert any(p is output for p in attachment.parameters())
+
+
 @pytest.mark.parametrize(("family", "head"), BIASED_CELLS)
 def test_only_biases_and_the_head_move(family, head):
     model = tiny(family, head)

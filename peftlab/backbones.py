@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from peftlab import anatomy, paths
 from peftlab.files import check_listed, check_sha256, checksums
-from peftlab.methods.base import require_number
+from peftlab.refuse import require_number
 from peftlab.tasks import Task
 
 if TYPE_CHECKING:

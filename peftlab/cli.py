@@ -17,6 +17,7 @@ import click
 
 from peftlab import __version__, anatomy, counting, notebooks, paths
 from peftlab.methods import METHODS, Method
+from peftlab.methods.hyperparameters import declared
 
 
 class Refused(click.ClickException):
@@ -223,21 +224,18 @@ def _counted(
 
 
 def _hyperparameters(kind: type[Method], options: tuple[str, ...]) -> dict[str, Any]:
-    """The values of `-o KEY=VALUE`; commas make a tuple where the method wants one."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    """The values of `-o KEY=VALUE`, each read by its declaration."""
+    known = declared(kind)
     values = {}
     for option in options:
         key, equals, text = option.partition("=")
         if not equals:
             raise ValueError(f"-o takes KEY=VALUE, such as rank=4; got {option!r}")
-        if key not in fields:
+        if key not in known:
             raise ValueError(
-                f"{kind.name} has no hyperparameter {key!r}; it has: {', '.join(fields) or 'none'}"
+                f"{kind.name} has no hyperparameter {key!r}; it has: {', '.join(known) or 'none'}"
             )
-        value = notebooks.literal_or_text(text.title() if text in ("true", "false") else text)
-        if str(fields[key].type).startswith("tuple") and not isinstance(value, (tuple, list, dict)):
-            value = tuple(part.strip() for part in text.split(","))
-        values[key] = value
+        values[key] = known[key].read(text)
     return values
 
 

@@ -22,8 +22,9 @@ from peftlab.attach import Attachment
 from peftlab.backbones import load_backbone
 from peftlab.files import write_whole
 from peftlab.ledger import versions
-from peftlab.methods.base import Method, require_number
+from peftlab.methods.base import Method
 from peftlab.metrics import scores, scores_by
+from peftlab.refuse import require_number
 from peftlab.tasks import Task, load_task, verbalized, worded
 from peftlab.training import evaluate, train
 

@@ -25,7 +25,7 @@ from peftlab import anatomy
 from peftlab.attach import Attachment, attachment_of
 from peftlab.batches import IGNORED, LengthBuckets, answer_ids, choice_ids, collator, encode
 from peftlab.evaluation import Evaluation
-from peftlab.methods.base import require_number
+from peftlab.refuse import require_number
 from peftlab.tasks import ANSWER, Example, Task
 
 

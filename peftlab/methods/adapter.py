@@ -28,7 +28,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
-from peftlab.methods.base import Method, Paper, require_number
+from peftlab.methods.base import Method, Paper
+from peftlab.methods.hyperparameters import choice, flag, number, whole
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
@@ -54,6 +55,7 @@ class Adapter(Method):
     """
 
     name: ClassVar[str] = "adapter"
+    title: ClassVar[str] = "adapters"
     paper: ClassVar[Paper] = Paper(
         title="Parameter-Efficient Transfer Learning for NLP",
         authors="Houlsby, Giurgiu, Jastrzebski, Morrone, de Laroussilhe, Gesmundo, Attariyan, "
@@ -62,20 +64,10 @@ class Adapter(Method):
         date="2019-06-13",
     )
 
-    bottleneck: int = 64
-    init_std: float = 1e-3
-    activation: str = "gelu"
-    layer_norms: bool = True
-
-    def __post_init__(self) -> None:
-        require_number("bottleneck", self.bottleneck, 1, integer=True)
-        require_number("init_std", self.init_std, 1e-12, 1e3, example=1e-2)
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}"
-            )
-        if not isinstance(self.layer_norms, bool):
-            raise TypeError(f"layer_norms must be True or False, got {self.layer_norms!r}")
+    bottleneck: int = whole(64, low=1, usual=(2, 256), counts=True)
+    init_std: float = number(1e-3, low=1e-12, high=1e3, example=1e-2)
+    activation: str = choice(*ACTIVATIONS)
+    layer_norms: bool = flag(True, counts=True)
 
     def _added(self, config: Any, head: str | None) -> int:
         """2 m d + d + m for each adapter, and the norms."""

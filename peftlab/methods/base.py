@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
+from peftlab.methods.hyperparameters import declared
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
@@ -79,12 +80,24 @@ class ParameterCount:
 class Method:
     """The contract of a method.
 
-    A method is a frozen, keyword-only dataclass of hyperparameters. It attaches itself to a model
-    in place, and it knows in closed form, without a model, how many parameters that takes.
+    A method is a frozen, keyword-only dataclass. Its fields are hyperparameters, declared as in
+    `peftlab.methods.hyperparameters`. It attaches itself to a model in place. It knows in closed
+    form, without a model, how many parameters that takes.
+
+    Attributes:
+        name: on the command line and in files, such as "prompt_tuning".
+        title: for people, such as "prompt tuning".
+        paper: where it was published; None for what methods are compared with.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     paper: ClassVar[Paper | None] = None
+
+    def __post_init__(self) -> None:
+        """Check every hyperparameter by its declaration, and keep it in its usual form."""
+        for name, declaration in declared(self).items():
+            object.__setattr__(self, name, declaration.check(name, getattr(self, name)))
 
     def attach(self, model: Any) -> Attachment:
         """Freeze the backbone and add what this method trains, in place.
@@ -128,23 +141,3 @@ class Method:
     def hyperparameters(self) -> dict[str, Any]:
         """The hyperparameters as plain values, ready for JSON."""
         return dataclasses.asdict(self)
-
-
-def require_number(
-    name: str,
-    value: Any,
-    low: float,
-    high: float = float("inf"),
-    integer: bool = False,
-    example: float | None = None,
-) -> None:
-    """Refuse what is not a number from `low` to `high`, naming the argument, range and example."""
-    kinds = (int,) if integer else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        wanted = "a whole number" if integer else "a number"
-        raise TypeError(
-            f"{name} must be {wanted}, got {value!r}; write for example {name}={example or low:g}"
-        )
-    if not low <= value <= high:
-        allowed = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
-from peftlab.methods.base import Method, require_number
+from peftlab.methods.base import Method
+from peftlab.methods.hyperparameters import whole
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
@@ -17,6 +18,7 @@ class FullFineTuning(Method):
     """Every parameter of the model trains."""
 
     name: ClassVar[str] = "full"
+    title: ClassVar[str] = "full fine-tuning"
 
     def _added(self, config: Any, head: str | None) -> int:
         return anatomy.backbone_parameters(config, head)
@@ -35,6 +37,7 @@ class HeadOnly(Method):
     """Only the freshly initialised head trains; the backbone is a fixed feature extractor."""
 
     name: ClassVar[str] = "head"
+    title: ClassVar[str] = "head only"
 
     def _added(self, config: Any, head: str | None) -> int:
         if anatomy.head_parameters(config, head) == 0:
@@ -69,11 +72,9 @@ class TopLayers(Method):
     """
 
     name: ClassVar[str] = "top_layers"
+    title: ClassVar[str] = "top layers"
 
-    layers: int = 1
-
-    def __post_init__(self) -> None:
-        require_number("layers", self.layers, 1, integer=True)
+    layers: int = whole(1, low=1, usual=(1, 8), counts=True)
 
     def _top(self, config: Any, head: str | None) -> list[anatomy.Block]:
         chosen = []

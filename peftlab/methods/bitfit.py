@@ -23,13 +23,13 @@ the weights of the blocks' linear maps; theirs from all parameters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
-from peftlab.methods.base import Method, Paper, require_number
+from peftlab.methods.base import Method, Paper
+from peftlab.methods.hyperparameters import choice, names, whole
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 KINDS = (*anatomy.ROLES[:4], "attention_norm", *anatomy.ROLES[4:], "mlp_norm")
 OUTSIDE = "outside"  # the embeddings' or the final norm, the pooler, a language model's head
 TWO = ("query", "mlp_in")  # the paper's two-bias variant
-CONTROLS = (None, "random", "norms")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +56,7 @@ class BitFit(Method):
     """
 
     name: ClassVar[str] = "bitfit"
+    title: ClassVar[str] = "BitFit"
     paper: ClassVar[Paper] = Paper(
         title="BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked "
         "Language-models",
@@ -65,22 +65,15 @@ class BitFit(Method):
         date="2021-06-18",
     )
 
-    biases: tuple[str, ...] = ("all",)
-    control: str | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.biases, (str, Sequence)):
-            raise TypeError(f'biases must be "all" or kinds in a tuple, got {self.biases!r}')
-        biases = (self.biases,) if isinstance(self.biases, str) else tuple(self.biases)
-        object.__setattr__(self, "biases", biases)
-        known = ("all", *KINDS, OUTSIDE)
-        if not biases or any(kind not in known for kind in biases):
-            wrong = next((kind for kind in biases if kind not in known), "")
-            raise ValueError(f"biases: there is no {wrong!r}; choose from: {', '.join(known)}")
-        if self.control not in CONTROLS:
-            raise ValueError(f'control must be None, "random" or "norms", got {self.control!r}')
-        require_number("seed", self.seed, 0, 2**63 - 1, integer=True)
+    biases: tuple[str, ...] = names(
+        "all",
+        what="kinds of bias",
+        options=("all", *KINDS, OUTSIDE),
+        offers=(("all",), TWO),
+        counts=True,
+    )
+    control: str | None = choice(None, "random", "norms", counts=True)
+    seed: int = whole(0, low=0, high=2**63 - 1)
 
     def _chosen(
         self,

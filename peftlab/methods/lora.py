@@ -27,18 +27,17 @@ apart: the paper leaves them out of its counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
-from peftlab.methods.base import Method, Paper, require_number
+from peftlab.methods.base import Method, Paper
+from peftlab.methods.hyperparameters import choice, names, number, whole
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
-
-INITS = ("kaiming", "gaussian")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +60,7 @@ class LoRA(Method):
     """
 
     name: ClassVar[str] = "lora"
+    title: ClassVar[str] = "LoRA"
     paper: ClassVar[Paper] = Paper(
         title="LoRA: Low-Rank Adaptation of Large Language Models",
         authors="Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang, Chen",
@@ -68,38 +68,25 @@ class LoRA(Method):
         date="2021-10-16",
     )
 
-    rank: int | Mapping[str, int] = 8
-    alpha: float = 16
-    dropout: float = 0.0
-    targets: tuple[str, ...] = ("query", "value")
-    init: str = "kaiming"
+    rank: int | Mapping[str, int] = whole(8, low=1, usual=(1, 64), each=True, counts=True)
+    alpha: float = number(16, low=0)
+    dropout: float = number(0.0, low=0, high=1, below=True, example=0.1)
+    targets: tuple[str, ...] = names(
+        "query",
+        "value",
+        what="roles or patterns",
+        offers=(("query", "value"), ("query",), anatomy.ROLES[:4], anatomy.ROLES),
+        counts=True,
+    )
+    init: str = choice("kaiming", "gaussian")
 
     def __post_init__(self) -> None:
-        if not isinstance(self.targets, (str, Sequence)):
-            raise TypeError(f"targets must be roles or patterns in a tuple, got {self.targets!r}")
-        targets = (self.targets,) if isinstance(self.targets, str) else tuple(self.targets)
-        object.__setattr__(self, "targets", targets)
-        if not targets or not all(isinstance(t, str) for t in targets):
+        super().__post_init__()
+        if isinstance(self.rank, Mapping) and set(self.rank) != set(self.targets):
             raise ValueError(
-                f"targets must name at least one role or pattern, got {self.targets!r}"
+                f"rank must give one rank for each of {', '.join(self.targets)}; "
+                f"got {dict(self.rank)!r}"
             )
-        ranks = self.rank if isinstance(self.rank, Mapping) else {"": self.rank}
-        if isinstance(self.rank, Mapping) and set(ranks) != set(targets):
-            raise ValueError(
-                f"rank must give one rank for each of {', '.join(targets)}; got {dict(self.rank)!r}"
-            )
-        for rank in ranks.values():
-            require_number("rank", rank, 1, integer=True)
-        require_number("alpha", self.alpha, 0)
-        if self.alpha == float("inf"):
-            raise ValueError("alpha must be finite, got inf")
-        require_number("dropout", self.dropout, 0)
-        if self.dropout >= 1:
-            raise ValueError(
-                f"dropout must be below 1, got {self.dropout!r}; the paper uses 0 to 0.1"
-            )
-        if self.init not in INITS:
-            raise ValueError(f"init must be one of {', '.join(INITS)}, got {self.init!r}")
 
     def _added(self, config: Any, head: str | None) -> int:
         """r (d_in + d_out) for each adapted projection."""

@@ -31,7 +31,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
-from peftlab.methods.base import Method, Paper, ParameterCount, require_number
+from peftlab.methods.base import Method, Paper, ParameterCount
+from peftlab.methods.hyperparameters import choice, number, own
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
@@ -75,6 +76,19 @@ def _is_pair(value: Any) -> bool:
     return is_two and all(isinstance(part, str) for part in value)
 
 
+def _pairs(words: Any) -> tuple[tuple[str, str], ...]:
+    """`verbalizer` as pairs of label and word, or a refusal."""
+    pairs = words.items() if isinstance(words, Mapping) else words
+    if not isinstance(pairs, Iterable) or not all(map(_is_pair, pairs := list(pairs))):
+        raise TypeError(
+            f"verbalizer must map labels to words, got {words!r}; "
+            'write for example {"positive": "good", "negative": "bad"}'
+        )
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"verbalizer has a label twice: {words!r}; give each label one word")
+    return tuple((label, word) for label, word in pairs)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PTuning(Method):
     """Trained vectors at the slots of a template.
@@ -97,6 +111,7 @@ class PTuning(Method):
     """
 
     name: ClassVar[str] = "p_tuning"
+    title: ClassVar[str] = "P-Tuning"
     paper: ClassVar[Paper] = Paper(
         title="GPT Understands, Too",
         authors="Liu, Zheng, Du, Ding, Qian, Yang, Tang",
@@ -104,34 +119,22 @@ class PTuning(Method):
         date="2021-03-18",
     )
 
-    template: str = "[P*3] [X] [P*3] [Y]"
-    prompt_encoder: str = "lstm"
-    verbalizer: tuple[tuple[str, str], ...] = ()
-    backbone_learning_rate: float | None = None
+    template: str = own(
+        "[P*3] [X] [P*3] [Y]",
+        parse,
+        offers=("[P] [X] [Y]", "[P*3] [X] [P*3] [Y]", "[P*10] [X] [P*10] [Y]"),
+        counts=True,
+    )
+    prompt_encoder: str = choice(*ENCODERS, counts=True)
+    verbalizer: tuple[tuple[str, str], ...] = own((), _pairs)
+    backbone_learning_rate: float | None = number(
+        None, low=1e-12, high=1e3, example=1e-5, offers=(None, 1e-5), counts=True
+    )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "template", parse(self.template))
-        if self.prompt_encoder not in ENCODERS:
-            raise ValueError(
-                f"prompt_encoder must be one of {', '.join(ENCODERS)}, got {self.prompt_encoder!r}"
-            )
-        words = self.verbalizer
-        pairs = words.items() if isinstance(words, Mapping) else words
-        if not isinstance(pairs, Iterable) or not all(map(_is_pair, pairs := list(pairs))):
-            raise TypeError(
-                f"verbalizer must map labels to words, got {words!r}; "
-                'write for example {"positive": "good", "negative": "bad"}'
-            )
-        pairs = tuple((label, word) for label, word in pairs)
-        if len(dict(pairs)) < len(pairs):
-            raise ValueError(f"verbalizer has a label twice: {words!r}; give each label one word")
-        object.__setattr__(self, "verbalizer", pairs)
-        if pairs and "[Y]" not in self.template:
+        super().__post_init__()
+        if self.verbalizer and "[Y]" not in self.template:
             raise ValueError(f"the words of the verbalizer need a [Y] in {self.template!r}")
-        if self.backbone_learning_rate is not None:
-            require_number(
-                "backbone_learning_rate", self.backbone_learning_rate, 1e-12, 1e3, example=1e-5
-            )
 
     @property
     def slots(self) -> int:

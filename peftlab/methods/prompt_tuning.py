@@ -29,12 +29,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
-from peftlab.methods.base import Method, Paper, require_number
+from peftlab.methods.base import Method, Paper
+from peftlab.methods.hyperparameters import choice, own, whole
+from peftlab.refuse import require_number
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
 
-INITS = ("vocabulary", "labels", "text", "uniform")
 COMMON = 5000  # the vocabulary's first ids, its most frequent ones, from which rows are sampled
 
 
@@ -46,6 +47,18 @@ def token_ids(tokenizer: Any, texts: Iterable[str]) -> tuple[tuple[int, ...], ..
 def _are_ids(entry: Any) -> bool:
     numbers = isinstance(entry, (tuple, list))
     return numbers and all(isinstance(i, int) and not isinstance(i, bool) for i in entry)
+
+
+def _ids(entries: Any) -> tuple[tuple[int, ...], ...]:
+    """`init_tokens` as tuples, or a refusal."""
+    if not isinstance(entries, (tuple, list)) or not all(map(_are_ids, entries)):
+        raise TypeError(
+            f"init_tokens must be tuples of ids, got {entries!r}; "
+            "see peftlab.methods.prompt_tuning.token_ids"
+        )
+    for i in (i for ids in entries for i in ids):
+        require_number("init_tokens", i, 0, integer=True)
+    return tuple(tuple(ids) for ids in entries)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +79,7 @@ class PromptTuning(Method):
     """
 
     name: ClassVar[str] = "prompt_tuning"
+    title: ClassVar[str] = "prompt tuning"
     paper: ClassVar[Paper] = Paper(
         title="The Power of Scale for Parameter-Efficient Prompt Tuning",
         authors="Lester, Al-Rfou, Constant",
@@ -73,24 +87,13 @@ class PromptTuning(Method):
         date="2021-09-02",
     )
 
-    prompt_length: int = 20
-    init: str = "vocabulary"
-    init_tokens: tuple[tuple[int, ...], ...] = ()
+    prompt_length: int = whole(20, low=1, usual=(1, 150), counts=True)
+    init: str = choice("vocabulary", "labels", "text", "uniform")
+    init_tokens: tuple[tuple[int, ...], ...] = own((), _ids)
 
     def __post_init__(self) -> None:
-        require_number("prompt_length", self.prompt_length, 1, integer=True)
-        if self.init not in INITS:
-            raise ValueError(f"init must be one of {', '.join(INITS)}, got {self.init!r}")
-        entries = self.init_tokens
-        if not isinstance(entries, (tuple, list)) or not all(map(_are_ids, entries)):
-            raise TypeError(
-                f"init_tokens must be tuples of ids, got {entries!r}; "
-                "see peftlab.methods.prompt_tuning.token_ids"
-            )
-        tokens = tuple(tuple(ids) for ids in entries)
-        object.__setattr__(self, "init_tokens", tokens)
-        for i in (i for ids in tokens for i in ids):
-            require_number("init_tokens", i, 0, integer=True)
+        super().__post_init__()
+        tokens = self.init_tokens
         if (self.init in ("labels", "text")) != bool(tokens) or not all(tokens):
             raise ValueError(
                 f"init={self.init!r} with init_tokens={tokens!r}: 'labels' and 'text' need tokens, "

@@ -209,11 +209,11 @@ def test_counts_of_the_paper():
 @pytest.mark.parametrize(
     ("settings", "error", "match"),
     [
-        ({"biases": ()}, ValueError, "biases: there is no ''"),
+        ({"biases": ()}, ValueError, "biases must be kinds of bias, at least one"),
         ({"biases": "keys"}, ValueError, "there is no 'keys'; choose from: all, query, key"),
         ({"biases": ("query", "gain")}, ValueError, "there is no 'gain'"),
         ({"biases": 3}, TypeError, "biases must be"),
-        ({"control": "frozen"}, ValueError, "control must be None"),
+        ({"control": "frozen"}, ValueError, "control must be one of None, random, norms"),
         ({"seed": -1}, ValueError, "seed must be from 0 to"),
         ({"seed": 1.5}, TypeError, "seed must be a whole number"),
     ],

@@ -187,6 +187,28 @@ def head_modules(model: Any) -> list[str]:
     return [name for name, _ in model.named_children() if name in HEAD_MODULES]
 
 
+def check_parts(model: Any) -> None:
+    """Refuse weights of a custom class that no method would train, count or adapt.
+
+    Args:
+        model: a live model, before anything is attached to it.
+
+    Raises:
+        ValueError: a module or a parameter whose name neither the family nor `HEAD_MODULES` has.
+    """
+    known, prefix = family(model.config), base_prefix(model)
+    beside = (*HEAD_MODULES, *known.output_parts)
+    for name, _ in model.named_parameters():
+        inside = name.startswith(prefix)
+        part = name.removeprefix(prefix).split(".")[0]
+        if not (inside and part in known.parts) and name.split(".")[0] not in beside:
+            raise ValueError(
+                f"{type(model).__name__} has {prefix + part if inside else part!r}, which is no "
+                f"part of {model.config.model_type}: it would stay frozen without a word. Call a "
+                f"new head one of {', '.join(HEAD_MODULES)}, or take a class of transformers"
+            )
+
+
 def base_prefix(model: Any) -> str:
     """What stands before a base model's module paths in `model`: "bert." or the empty string."""
     return "" if model.base_model is model else f"{model.base_model_prefix}."

@@ -9,6 +9,7 @@ bit.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -372,6 +373,7 @@ def attaching(method: Method, model: PreTrainedModel) -> Iterator[Attachment]:
             f"{other.method!r} is attached to this model already; "
             "call detach() on its attachment first"
         )
+    anatomy.check_parts(model)
     attachment = Attachment(model, method)
     model._peftlab_attachment = attachment
     try:
@@ -380,9 +382,24 @@ def attaching(method: Method, model: PreTrainedModel) -> Iterator[Attachment]:
         for head in anatomy.head_modules(model):
             for name, _ in model.get_submodule(head).named_parameters(prefix=head):
                 attachment.tune(name)
+        _warn_of_coarse_numbers(attachment)
     except BaseException:
         attachment.detach()
         raise
+
+
+def _warn_of_coarse_numbers(attachment: Attachment) -> None:
+    """Say that values of half precision hardly move where they train in place."""
+    dtypes = {p.dtype: torch.finfo(p.dtype).eps for p in attachment._tuned.values()}
+    coarse = max(dtypes, key=dtypes.__getitem__, default=torch.float32)
+    if dtypes.get(coarse, 0) > torch.finfo(torch.float32).eps:
+        warnings.warn(
+            f"{attachment.method.name} trains {len(attachment._tuned)} tensors of this model in "
+            f"place, in {coarse}: a step smaller than {dtypes[coarse]:.1g} of a value is lost, so "
+            "that the gains of norms, which stand near 1, may never move; call model.float() "
+            "before attaching",
+            stacklevel=5,
+        )
 
 
 def attachment_of(model: nn.Module) -> Attachment | None:

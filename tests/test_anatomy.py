@@ -189,6 +189,47 @@ def test_heads_beyond_ours_are_refused_by_name():
         anatomy.head_of(encoder)
 
 
+class WithScorer(transformers.BertPreTrainedModel):
+    """A classifier whose head has a name of its own."""
+
+    def __init__(self, config, inside=False):
+        super().__init__(config)
+        self.bert = transformers.BertModel(config)
+        (self.bert if inside else self).scorer = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+
+class ScorerForSequenceClassification(WithScorer):
+    pass
+
+
+class ScorerModel(WithScorer):
+    pass
+
+
+@pytest.mark.parametrize("kind", [ScorerForSequenceClassification, ScorerModel])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_custom_head_with_a_name_of_its_own_is_refused_by_that_name(kind, inside):
+    model = kind(tiny_config("bert"), inside)
+    wanted = f"{kind.__name__} has '{'bert.' * inside}scorer'.*one of classifier"
+    with unchanged(model), pytest.raises(ValueError, match=wanted):
+        LoRA().attach(model)
+
+
+def test_a_custom_head_with_a_known_name_trains():
+    model = ScorerForSequenceClassification(tiny_config("bert"))
+    model.classifier = nn.Sequential(model.scorer, nn.Linear(LABELS, LABELS))
+    del model.scorer
+    names = LoRA().attach(model).named_parameters()
+    assert {"classifier.0.weight", "classifier.1.bias"} <= names.keys()
+
+
+@pytest.mark.parametrize(("family", "head"), CELLS)
+def test_every_part_of_a_model_of_transformers_is_known(family, head):
+    for tied in (True, False):
+        anatomy.check_parts(tiny(family, head, tie_word_embeddings=tied))
+
+
 @pytest.mark.parametrize(
     ("family", "head"),
     [("bert", "causal_lm"), ("gpt2", "masked_lm"), ("bart", "token_classification")],

@@ -1,12 +1,13 @@
 """BitFit: of every map and every norm only the bias trains; and the controls of the paper."""
 
 import copy
+import warnings
 
 import pytest
 import torch
 from tiny import CELLS, batch, logits, loss, randomise, tiny, tiny_config, train_steps
 
-from peftlab import BitFit, anatomy
+from peftlab import BitFit, LoRA, anatomy
 from peftlab.attach import projections
 from peftlab.methods.bitfit import KINDS, OUTSIDE, TWO
 from peftlab.modules.bitfit import PartialBias, SparseUpdate
@@ -185,6 +186,21 @@ def test_random_places_come_from_the_seed_alone():
     torch.manual_seed(99)
     assert places(0) == first
     assert places(1) != first
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_training_in_place_in_half_precision_is_warned_of_with_the_way_out(dtype):
+    model = tiny("bert").to(dtype)
+    with pytest.warns(UserWarning, match=rf"bitfit trains 10 .*{dtype}.*model\.float\(\)") as found:
+        attachment = BitFit(control="norms").attach(model)
+    assert found[0].filename == __file__
+    attachment.detach()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning):
+            BitFit(control="norms").attach(model)
+        LoRA().attach(model).detach()  # nothing of the model trains in place
+        BitFit(control="norms").attach(model.float())
 
 
 def test_norms_trains_gains_and_biases_of_all_norms():

@@ -18,6 +18,7 @@ import click
 from peftlab import __version__, anatomy, counting, notebooks, paths
 from peftlab.methods import METHODS, Method
 from peftlab.methods.hyperparameters import declared
+from peftlab.text import text_table
 
 
 class Refused(click.ClickException):
@@ -63,9 +64,11 @@ def lab(folder: Path, copy_only: bool, no_browser: bool) -> None:
     if copy_only:
         click.echo(f"The labs are in {folder}")
         return
-    arguments = ["-m", "jupyterlab", "--notebook-dir", str(folder)]
+    command = [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(folder)]
+    if no_browser:
+        command.append("--no-browser")
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, *arguments, *["--no-browser"] * no_browser])
+    os.execv(command[0], command)
 
 
 @main.command(short_help="Execute labs and leave a gallery.")
@@ -252,19 +255,17 @@ _COLUMNS = {
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    """Counts as aligned text, one method a line."""
-    lines = [["method", *(name.replace("_mib", " MiB") for name in _COLUMNS)]]
-    for row in rows:
-        counted = "refused" not in row
-        cells = [form.format(row[name]) if counted else "-" for name, form in _COLUMNS.items()]
-        lines.append([row["method"], *cells])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
-        for line in lines
+    """Counts as aligned text. Each method has its own line; refusals stand below them."""
+    lines = [
+        {"method": row["method"]}
+        | {
+            name.replace("_mib", " MiB"): "-" if "refused" in row else form.format(row[name])
+            for name, form in _COLUMNS.items()
+        }
+        for row in rows
     ]
-    text += [f"{row['method']}: {row['refused']}" for row in rows if "refused" in row]
-    return "\n".join(text)
+    refusals = [f"{row['method']}: {row['refused']}" for row in rows if "refused" in row]
+    return "\n".join([text_table(lines, right=set(lines[0]) - {"method"}), *refusals])
 
 
 @main.command(short_help="Pretrain a bundled backbone again, from nothing.")

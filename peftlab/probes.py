@@ -19,7 +19,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from peftlab.corpus import corpus
-from peftlab.tables import Table
+from peftlab.text import text_table
 
 #: Wordings of facts that the corpus never uses, for the unseen-wording probe.
 UNSEEN_WORDINGS = {
@@ -282,7 +282,7 @@ def table(results: list[Result], kinds: bool = False) -> str:
         rows.append(_row(r.probe, r.right, r.asked, gate))
         if kinds:
             rows += [_row(f"  {kind}", *counted) for kind, counted in r.by_kind.items()]
-    return repr(Table(rows))
+    return text_table(rows)
 
 
 def _row(probe: str, right: int, asked: int, gate: str = "") -> dict[str, str | int]:

@@ -16,8 +16,8 @@ from peftlab.backbones import load_backbone
 from peftlab.compare import Trial
 from peftlab.methods import METHODS, Adapter, BitFit, Method
 from peftlab.seeds import mean_and_spread
-from peftlab.tables import Table
 from peftlab.tasks import load_task
+from peftlab.text import text_table
 from peftlab.training import evaluate
 
 PROMPTED = "lab-gpt-micro"  # whose hand-written prompts are compared
@@ -246,10 +246,10 @@ def table(found: dict[str, Any]) -> str:
         same = {key: row[key] for key in ("task", "backbone", "trial", "metric")}
         mean = f"{100 * row['mean']:.1f} ± {100 * row['sd']:.1f}"
         wanted = row["wanted"] + holds
-        rows.append(same | {"mean ± sd": mean, "seeds": str(row["seeds"]), "wanted": wanted})
+        rows.append(same | {"mean ± sd": mean, "seeds": row["seeds"], "wanted": wanted})
     for relation, prompts in found["prompts"].items():
         low, high = min(prompts.values()), max(prompts.values())
         spread = f"{100 * low:.0f} to {100 * high:.0f} by prompt"
         same = {"task": "facts", "backbone": PROMPTED, "trial": relation, "metric": "exact_match"}
         rows.append(same | {"mean ± sd": spread, "seeds": "", "wanted": ""})
-    return repr(Table(rows))
+    return text_table(rows)

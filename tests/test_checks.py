@@ -1,8 +1,12 @@
+import ast
+from pathlib import Path
+
 import pytest
 import tiny
 import torch
 from torch import Tensor
 
+import peftlab
 from peftlab import checks
 from peftlab.checks import OPEN, SOLVED, WRONG, Exercise, Feedback
 from peftlab.methods import LoRA
@@ -196,3 +200,13 @@ def test_feedback_reads_well_as_html_and_as_text(status):
     feedback = Feedback(status, "compare A < B & C")
     assert f"<strong>{status}</strong>: compare A &lt; B &amp; C" in feedback._repr_html_()
     assert repr(feedback) == f"{status}: compare A < B & C"
+
+
+def test_the_label_that_the_loss_leaves_out_is_written_in_one_place():
+    written = [
+        path.name
+        for path in Path(peftlab.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.UnaryOp) and ast.unparse(node) == "-100"
+    ]
+    assert written == ["batches.py"]

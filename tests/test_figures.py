@@ -1,6 +1,8 @@
 """Figures: each is a PNG whose text alternative holds its numbers, and draws what it is given."""
 
 import base64
+import subprocess
+import sys
 from functools import cache
 
 import pytest
@@ -371,3 +373,11 @@ def test_a_zero_on_a_logarithmic_scale_keeps_its_place_and_its_number(drawn):
 def test_what_a_figure_has_no_place_for_is_refused_by_name(name, arguments, said):
     with pytest.raises(ValueError, match=said):
         getattr(figures, name)(*arguments)
+
+
+def test_drawing_imports_no_torch():
+    script = (
+        "import sys; from peftlab import drawings, figures, tables; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr

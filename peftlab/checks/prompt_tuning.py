@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from peftlab.batches import IGNORED
 from peftlab.checks.base import Exercise
-
-IGNORED = -100
 
 
 def _batch_inputs(draw: torch.Generator) -> dict[str, Any]:

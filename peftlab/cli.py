@@ -22,7 +22,7 @@ from peftlab.text import text_table
 
 
 class Refused(click.ClickException):
-    """Wrong input, said in one line; the exit code is that of a usage error."""
+    """Wrong input. The message is one line, and the exit code is that of a usage error."""
 
     exit_code = 2
 
@@ -30,7 +30,7 @@ class Refused(click.ClickException):
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="peftlab")
 def main() -> None:
-    """Parameter-efficient fine-tuning, eight papers from scratch, with a lab for each.
+    """Parameter-efficient fine-tuning: eight papers from scratch, with a lab for each.
 
     \b
     Example: peftlab count --backbone llama-3-8b
@@ -49,7 +49,8 @@ def main() -> None:
 def lab(folder: Path, copy_only: bool, no_browser: bool) -> None:
     """Copy the labs into DIR (./peftlab-labs) and open JupyterLab there.
 
-    A lab that you changed is never overwritten; one that you did not is brought up to date.
+    A lab that you changed is never overwritten. A lab that you did not change is brought up to
+    date.
 
     \b
     Example: peftlab lab my-course
@@ -98,10 +99,10 @@ def lab(folder: Path, copy_only: bool, no_browser: bool) -> None:
     help="How many labs run side by side.",
 )
 def run(labs: tuple[str, ...], given: tuple[tuple[str, str], ...], output: Path, jobs: int) -> None:
-    """Execute labs and leave a gallery: index.html and a page a lab, readable offline.
+    """Execute labs and leave a gallery: index.html and a page for each lab, readable offline.
 
-    LAB is a lab's name or its beginning, such as 01; without one all labs run. The exit code is 1
-    when a lab failed.
+    LAB is the name of a lab or how it begins, such as 01. Without LAB all labs run. The exit code
+    is 1 when a lab failed.
 
     \b
     Example: peftlab run 01 -p rank 4 --output my-gallery
@@ -285,15 +286,20 @@ def _table(rows: list[dict[str, Any]]) -> str:
     show_default=True,
     metavar="N",
     type=click.IntRange(min=1),
-    help="CPU threads. One gives the card's weights again; another number, others of their kind.",
+    help="CPU threads. Only 1 gives exactly the weights that the card names.",
 )
 @click.option(
     "--tokens",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Train on more or fewer, in intervals of 512,000.",
+    help="How many tokens to train on, in intervals of 512,000; as in the recipe without this.",
 )
-@click.option("--seed", metavar="N", type=click.IntRange(min=0), help="Another corpus and start.")
+@click.option(
+    "--seed",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Another corpus and another start than the recipe's.",
+)
 def pretrain(
     name: str,
     output: Path,
@@ -304,8 +310,8 @@ def pretrain(
 ) -> None:
     """Pretrain the backbone NAME on the project's corpus, probe it and write its card.
 
-    A run that was stopped goes on from its last checkpoint. NAME is one of lab-gpt-nano,
-    lab-gpt-micro, lab-gpt-small and lab-bert.
+    NAME is one of lab-gpt-nano, lab-gpt-micro, lab-gpt-small and lab-bert. If a run was stopped,
+    the same command goes on from its last checkpoint.
 
     \b
     Example: peftlab pretrain lab-gpt-nano
@@ -339,12 +345,13 @@ def pretrain(
 
 @main.command(short_help="Ask a backbone what it knows.")
 @click.argument("name")
-@click.option("--kinds", is_flag=True, help="A line for each relation and kind as well.")
+@click.option("--kinds", is_flag=True, help="Add a line for each relation and kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def probe(name: str, kinds: bool, as_json: bool) -> None:
-    """Ask the backbone NAME, bundled or a local folder, for facts, words and names.
+    """Ask the backbone NAME for facts, words and names. NAME may be a local folder.
 
-    The exit code is 1 when it misses a gate: the least share a bundled backbone needs to ship.
+    A gate is the least share of right answers with which a bundled backbone is published. The exit
+    code is 1 when a gate is missed.
 
     \b
     Example: peftlab probe lab-gpt-micro
@@ -381,14 +388,14 @@ def probe(name: str, kinds: bool, as_json: bool) -> None:
     show_default=True,
     metavar="N",
     type=click.IntRange(min=1),
-    help="Runs side by side, with one thread each.",
+    help="How many runs go side by side, with one thread each.",
 )
 def separation(tasks: tuple[str, ...], seeds: int, output: Path, jobs: int) -> None:
-    """Train full, LoRA, head only and from random weights on the bundled tasks and backbones.
+    """Train in four ways on the bundled tasks: full, LoRA, head only and from random weights.
 
-    Finished runs are kept: a call that was stopped goes on. The exit code is 1 when a margin does
-    not hold. All of it takes about an hour on two cores. The task reviews, on minilm, is run only
-    when it is named, since that backbone is an extra.
+    Without TASK all tasks are run but reviews, whose backbone minilm is an extra. That takes about
+    an hour on two cores. Finished runs are kept: if a call was stopped, the same call goes on. The
+    exit code is 1 when a margin does not hold.
 
     \b
     Example: peftlab separation opinions --seeds 3

@@ -1,4 +1,4 @@
-"""Drawings of ideas, which no record stands behind: the map of the methods, and LoRA's update."""
+"""Drawings of ideas. They show how something works, not what was measured."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _arrow(
 
 
 def lora_update() -> Picture:
-    """The frozen weight with a low-rank update beside it."""
+    """The frozen weight and, beside it, the low-rank update."""
     figure, ax = canvas(7.5, 3.4)
     ax.set(xlim=(0, 10), ylim=(0, 4.6))
     ax.axis("off")
@@ -79,7 +79,7 @@ def lora_update() -> Picture:
 
 
 def adapter_layer() -> Picture:
-    """A Transformer layer with its two adapters, and what is inside of one."""
+    """A Transformer layer with its two adapters, and what is inside an adapter."""
     figure, ax = canvas(7.5, 4.4)
     ax.set(xlim=(0, 10), ylim=(0, 6))
     ax.axis("off")
@@ -122,7 +122,7 @@ def adapter_layer() -> Picture:
 
 
 def soft_prompt() -> Picture:
-    """Trained rows before the embedded text, and what comes out."""
+    """Trained rows stand before the embedded text, and their states are taken off again."""
     figure, ax = canvas(7.5, 3.3)
     ax.set(xlim=(0, 10), ylim=(0, 4.05))
     ax.axis("off")
@@ -151,7 +151,7 @@ def soft_prompt() -> Picture:
 
 
 def template() -> Picture:
-    """A template with slots that a prompt encoder fills, around an input and a target."""
+    """A template whose slots are filled by a prompt encoder."""
     figure, ax = canvas(7.5, 3.6)
     ax.set(xlim=(0, 10), ylim=(0, 4.8))
     ax.axis("off")

@@ -14,7 +14,17 @@ REINSTALL = "install peftlab again"
 
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to, and rename it over `path` when the body succeeds."""
+    """Write a file whole or not at all.
+
+    The body of the `with` writes to a temporary file in the same folder. When the body succeeds,
+    that file replaces `path`. When the body raises, `path` stays as it was.
+
+    Args:
+        path: the file. Its folder is made if there is none.
+
+    Yields:
+        The path of the temporary file.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -31,16 +41,29 @@ def write_whole(path: str | Path) -> Iterator[Path]:
 
 
 def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """The SHA-256 of a file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_sha256(path: Path, expected: str, remedy: str) -> None:
-    """Refuse a file that is missing or whose content differs from what was published.
+    """Refuse a file that is missing, or whose content is not what was published.
+
+    Args:
+        path: the file.
+        expected: its SHA-256 as published, in hexadecimal.
+        remedy: what the reader can do about it. The error ends with these words.
 
     Raises:
-        ValueError: naming the file, both checksums and the remedy.
+        ValueError: the file is missing or has another checksum. The error names the file, both
+            checksums and the remedy.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing; {remedy}")
@@ -53,10 +76,17 @@ def check_sha256(path: Path, expected: str, remedy: str) -> None:
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """The files that a bundled folder's SHA256SUMS names, with their checksums.
+    """Read the SHA256SUMS of a bundled folder.
+
+    Args:
+        folder: a folder with a file SHA256SUMS.
+
+    Returns:
+        For each file name its checksum.
 
     Raises:
-        ValueError: the folder has no SHA256SUMS, or it is empty or has a line of another form.
+        ValueError: SHA256SUMS is missing or empty, or one of its lines is not a checksum and a
+            name.
     """
     file = folder / "SHA256SUMS"
     if not file.is_file():
@@ -68,10 +98,17 @@ def checksums(folder: Path) -> dict[str, str]:
 
 
 def check_listed(folder: Path, name: str) -> Path:
-    """The path of a bundled file, once its checksum has been compared.
+    """Find a bundled file and compare its checksum with that in SHA256SUMS.
+
+    Args:
+        folder: a folder with a file SHA256SUMS.
+        name: of the file in it.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        ValueError: SHA256SUMS does not name the file, or its content is another.
+        ValueError: SHA256SUMS does not name the file, or the file has another content.
     """
     listed = checksums(folder)
     if name not in listed:

@@ -1,7 +1,7 @@
-"""Executed labs as pages that load nothing: not a script, a font or a picture from elsewhere.
+"""Executed labs as pages that load nothing: no script, no font and no picture from elsewhere.
 
-nbconvert makes the pages; formulas become MathML, widgets the static twin that stands beside them
-in their output, and a content security policy keeps the browser from fetching anything else.
+nbconvert makes the pages. A formula becomes MathML. A widget becomes its static twin, which stands
+beside it in the same output. A content security policy keeps the browser from fetching anything.
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ WIDGET_NOTE = '<p class="note">A control that lives in the notebook: open the la
 
 @dataclass
 class Lab:
-    """An executed lab as the gallery shows it: its notebook and the record that it wrote."""
+    """An executed lab as the gallery shows it.
+
+    Args:
+        name: the file name of its notebook, without the ending.
+        notebook: the executed notebook.
+        record: what this run of the lab wrote, or an empty dictionary.
+        picture: the source and the alternative text of its first picture, for the index.
+    """
 
     name: str
     notebook: NotebookNode
@@ -45,7 +52,14 @@ class Lab:
 
     @classmethod
     def read(cls, path: Path) -> Lab:
-        """Read the executed notebook at `path`, and the record beside it when this run wrote it."""
+        """Read an executed notebook, and the record beside it if the same run wrote it.
+
+        Args:
+            path: of the notebook.
+
+        Returns:
+            The lab, still without its picture.
+        """
         notebook = nbformat.read(path, as_version=4)
         record = path.with_suffix(".json")
         fresh = notebook.metadata.get("peftlab", {}).get("record")
@@ -58,12 +72,12 @@ class Lab:
 
     @property
     def page(self) -> str:
-        """File name of its page."""
+        """The file name of its page."""
         return f"{self.name}.html"
 
     @cached_property
     def title(self) -> str:
-        """From the record, else the first heading, else the name."""
+        """The title in its record, or its first heading, or its name."""
         if self.record.get("title"):
             return self.record["title"]
         prose = (cell.source for cell in self.notebook.cells if cell.cell_type == "markdown")
@@ -82,14 +96,14 @@ class Lab:
 
     @property
     def verdicts(self) -> dict[str, int]:
-        """How many claims got which verdict."""
+        """For each verdict, how many claims got it."""
         return Counter(
             claim.get("verdict", "not measured") for claim in self.record.get("claims") or []
         )
 
     @property
     def failures(self) -> list[str]:
-        """What went wrong, nothing when the lab passed."""
+        """What went wrong. The list is empty when the lab passed."""
         return self.notebook.metadata["peftlab"]["failures"]
 
     @property
@@ -144,7 +158,15 @@ class Exporter(HTMLExporter):
 
 
 def mathml(latex: str, display: str = "inline") -> str:
-    """A formula as MathML, or as code when it is not LaTeX that we understand."""
+    """A formula as MathML.
+
+    Args:
+        latex: the formula, without the dollar signs.
+        display: "inline" in a line of text, "block" on a line of its own.
+
+    Returns:
+        The MathML. LaTeX that the converter does not understand comes back as code.
+    """
     known = re.sub(r"(\\(?:begin|end))\{(?:aligned|align|split)\}", r"\1{align*}", latex)
     try:
         formula = convert(known, display=display)
@@ -156,10 +178,13 @@ def mathml(latex: str, display: str = "inline") -> str:
 
 
 def render(folder: str | Path) -> Path:
-    """Write a page for every lab executed into `folder`, and `index.html`.
+    """Write a page for every executed lab, and an index of them.
+
+    Args:
+        folder: where the executed notebooks are. The pages go there, too.
 
     Returns:
-        the path of `index.html`.
+        The path of `index.html`.
     """
     folder = Path(folder)
     labs = [Lab.read(path) for path in sorted(folder.glob("*.ipynb"))]
@@ -180,7 +205,14 @@ def render(folder: str | Path) -> Path:
 
 
 def without_widgets(notebook: NotebookNode) -> NotebookNode:
-    """A copy where a widget gives way to what stands beside it, or to a note when nothing does."""
+    """Replace each widget by the static twin that stands beside it in the same output.
+
+    Args:
+        notebook: an executed notebook. It stays as it is.
+
+    Returns:
+        A copy without widgets. A widget without a twin has become a note.
+    """
     notebook = nbformat.from_dict(notebook)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -191,11 +223,13 @@ def without_widgets(notebook: NotebookNode) -> NotebookNode:
 
 
 def make_offline(soup: BeautifulSoup, labs: set[str]) -> None:
-    """Take out of a page whatever would be fetched, and let links to notebooks lead to their pages.
+    """Take everything out of a page that a browser would fetch.
+
+    Links to the notebooks of other labs are changed: they lead to the pages of these labs.
 
     Args:
-        soup: the page.
-        labs: names of the labs that have a page.
+        soup: the page. It is changed in place.
+        labs: the names of the labs that have a page.
     """
     for tag in soup.select("script, link, iframe, object, embed, base, meta[http-equiv=refresh]"):
         tag.decompose()
@@ -213,7 +247,7 @@ def make_offline(soup: BeautifulSoup, labs: set[str]) -> None:
 
 
 def _css() -> str:
-    """The colours of code, light and dark, and our own sheet."""
+    """The style sheet: the colours of code, for light and for dark, and our own rules."""
     light, dark = (
         HtmlFormatter(style=style).get_style_defs(".highlight")
         for style in ("friendly", "github-dark")

@@ -1,4 +1,7 @@
-"""Where the labs and the data are: beside the package in a clone, inside it in a wheel."""
+"""Where the labs and the data are.
+
+In a clone they stand beside the package. In an installed wheel they stand inside it.
+"""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
-"""Executing labs: papermill runs each in a kernel of its own; what failed is read off the result.
+"""Executing labs. papermill runs each lab in a kernel of its own.
 
 A notebook can go wrong without stopping: an exception in an `Output` context, in `interact` or in a
-logged callback leaves a traceback behind, and the next cell runs. Here a lab passes only when its
-executed notebook holds no error anywhere.
+logged callback leaves a traceback behind, and the next cell runs. So what failed is read off the
+executed notebook, and a lab passes only when no error stands anywhere in it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the run of one lab ended."""
+    """How the run of one lab ended.
+
+    Args:
+        lab: its name.
+        seconds: how long it ran.
+        failures: the errors in it. There are none when the lab passed.
+    """
 
     lab: str
     seconds: float
@@ -63,12 +69,15 @@ class Outcome:
 
 
 def run(labs: dict[Path, dict[str, Any]], output: Path, jobs: int = 1) -> Iterator[Outcome]:
-    """Execute labs, some side by side, and yield how each ended as soon as it did.
+    """Execute labs, several at a time if wished.
 
     Args:
-        labs: notebooks, each with its parameters' values.
-        output: folder for the executed notebooks, and the working directory of the labs.
-        jobs: how many run at a time; each gets its share of the cores.
+        labs: for each notebook the values of its parameters.
+        output: the folder for the executed notebooks. The labs run with it as working directory.
+        jobs: how many labs run at a time. Each gets its share of the cores.
+
+    Yields:
+        How a lab ended, as soon as it has ended.
     """
     output.mkdir(parents=True, exist_ok=True)
     with _kernel_environment(jobs):
@@ -82,16 +91,19 @@ def run(labs: dict[Path, dict[str, Any]], output: Path, jobs: int = 1) -> Iterat
 
 
 def execute(lab: Path, values: dict[str, Any], output: Path, position: int = 0) -> Outcome:
-    """Execute one lab and write its notebook to `output`, also when it fails.
+    """Execute one lab and write its executed notebook, also when it fails.
 
-    The notebook's metadata say under `peftlab` how the run ended: `seconds`, `failures`, and
+    The metadata of that notebook say under `peftlab` how the run ended: `seconds`, `failures`, and
     whether the lab wrote its `record`.
 
     Args:
         lab: the notebook.
-        values: parameters, all declared by the lab.
-        output: folder for the executed notebook, and the working directory of the lab.
-        position: the row of its progress bar.
+        values: of parameters by name. The lab declares each of them.
+        output: the folder for the executed notebook. The lab runs with it as working directory.
+        position: the row of its progress bar, counted from 0.
+
+    Returns:
+        How the run ended.
     """
     output = output.resolve()
     record = output / f"{lab.stem}.json"
@@ -134,11 +146,17 @@ def execute(lab: Path, values: dict[str, Any], output: Path, position: int = 0) 
 
 
 def find_failures(nb: NotebookNode, crash: str | None = None) -> list[Failure]:
-    """Every error in an executed notebook: raised, caught by a widget, or printed as a traceback.
+    """Find every error in an executed notebook.
+
+    An error can be raised, caught by a widget, or printed as a traceback.
 
     Args:
         nb: the executed notebook. A cell tagged `raises-exception` is meant to raise.
-        crash: what ended the run without an error in a cell; it belongs to the cell begun last.
+        crash: what ended the run although no cell raised, such as a dead kernel. It is counted as
+            an error of the cell that was begun last.
+
+    Returns:
+        The errors, in the order of the cells.
     """
     widgets = nb.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
     swallowed = {
@@ -181,7 +199,7 @@ def _errors(outputs: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def _reach(widgets: dict[str, Any], root: str | None) -> set[str]:
-    """The widgets that are shown when `root` is: itself, its children, theirs."""
+    """The widgets that are shown when `root` is shown: itself, its children and their children."""
     reached, waiting = set(), {root} & set(widgets)
     while waiting:
         name = waiting.pop()
@@ -192,7 +210,10 @@ def _reach(widgets: dict[str, Any], root: str | None) -> set[str]:
 
 
 def _parameterised(nb: NotebookNode, values: dict[str, Any]) -> NotebookNode:
-    """Set `values` in a cell after `parameters`; papermill's own way turns tuples into text."""
+    """Set `values` in a new cell after the cell tagged `parameters`.
+
+    papermill can set them itself, but it turns tuples into text.
+    """
     if values:
         source = "\n".join(f"{name} = {value!r}" for name, value in values.items())
         cell = nbformat.v4.new_code_cell(
@@ -218,9 +239,10 @@ def _record_fault(path: Path) -> str | None:
 
 @contextmanager
 def _kernel_environment(jobs: int) -> Iterator[None]:
-    """What kernels inherit: a share of the cores, quiet libraries, figures inside the notebook.
+    """Environment variables that the kernels inherit.
 
-    A number of threads that was set before stays.
+    Each kernel gets a share of the cores, quiet libraries, and figures inside the notebook. A
+    number of threads that the user has set stays.
     """
     settings = {
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")

@@ -1,4 +1,8 @@
-"""Exercise checks: each isolates one mechanism and names the mistake; none stops a notebook."""
+"""The exercises of the labs.
+
+Each check is about one mechanism and names the mistake that it recognises. No check stops a
+notebook.
+"""
 
 from peftlab.checks.adapter import ADAPTER_FORWARD, ADAPTER_LAYER
 from peftlab.checks.base import OPEN, SOLVED, WRONG, Exercise, Feedback

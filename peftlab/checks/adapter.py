@@ -1,4 +1,4 @@
-"""The exercises of lab 02: what an adapter computes, and where it stands."""
+"""The exercises of lab 02: what an adapter computes, and where in a layer it stands."""
 
 from __future__ import annotations
 
@@ -133,12 +133,12 @@ ADAPTER_LAYER = Exercise(
 
 
 def _each(x: Tensor, W_attention, W_mlp, A_attention, A_mlp, half) -> Tensor:
-    """Both halves of a layer, one after the other."""
+    """The attention half of a layer, then its MLP half."""
     return half(half(x, W_attention, A_attention), W_mlp, A_mlp)
 
 
 def _layer(x: Tensor, W_attention, W_mlp, A_attention, A_mlp) -> Tensor:
-    """Sub-layer, adapter, residual, norm: twice."""
+    """A layer with its two adapters: sub-layer, adapter, residual and norm, and that twice."""
     return _each(
         x, W_attention, W_mlp, A_attention, A_mlp,
         lambda h, W, A: _norm(h + _adapter(h @ W.T, A)),

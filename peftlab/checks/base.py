@@ -1,4 +1,4 @@
-"""What a check is: it tries a function on fresh inputs, and names the mistake it recognises."""
+"""What an exercise is, and how its check finds the mistake in an attempt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ _COLOURS = {SOLVED: "#009E73", WRONG: "#D55E00", OPEN: "#8A8A8A"}
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a check says: `status` is "solved", "not yet" or "not attempted"."""
+    """What a check says.
+
+    Args:
+        status: "solved", "not yet" or "not attempted".
+        message: what is right, wrong or to be done next.
+    """
 
     status: str
     message: str
@@ -32,17 +37,17 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise on a function, with its solution and the mistakes that are known.
+    """An exercise: the learner writes a function.
 
-    A mistake is a wrong function with the message that helps; an attempt that behaves like it gets
-    that message.
+    Known mistakes are wrong functions, each with a message that helps. An attempt that gives the
+    same answer as a wrong function gets its message.
 
     Args:
         solution: computes the right tensor, or the right number, from the inputs.
-        inputs: makes fresh named inputs from a generator.
-        mistakes: wrong functions by the message for them.
-        praise: what the solution shows, said when it is found.
-        in_place: what to say when an input is changed.
+        inputs: makes the inputs, by name, from a generator of random numbers.
+        mistakes: for each message the wrong function that it is about.
+        praise: what the learner reads when the attempt is right.
+        in_place: what the learner reads when the attempt changes one of its inputs.
     """
 
     solution: Callable[..., Tensor | int]
@@ -52,9 +57,13 @@ class Exercise:
     in_place: str = "compute a new tensor instead"
 
     def check(self, attempt: Callable[..., Any]) -> Feedback:
-        """Try `attempt` on fresh inputs; it may be unfinished, wrong or raise.
+        """Try an attempt on fresh inputs. The notebook goes on whatever the attempt does.
 
-        The notebook goes on in any case.
+        Args:
+            attempt: the learner's function. It may be unfinished or wrong, and it may raise.
+
+        Returns:
+            Whether it is right, and a message for the learner.
         """
         inputs = self.inputs(torch.Generator().manual_seed(0))
         wanted = self.solution(**_copies(inputs))
@@ -100,7 +109,7 @@ def _copies(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _said(inputs: dict[str, Any]) -> str:
-    """The inputs as a learner should see them: shapes of tensors, values of numbers."""
+    """The inputs in words: tensors by their shape, numbers by their value."""
     return ", ".join(
         f"{k} of shape {tuple(v.shape)}" if isinstance(v, Tensor) else f"{k}={v:,}"
         for k, v in inputs.items()

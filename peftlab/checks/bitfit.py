@@ -16,7 +16,11 @@ def _count_inputs(draw: torch.Generator) -> dict[str, Any]:
 
 
 def _biases(width: int, mlp_width: int) -> int:
-    """Query, key, value, attention output, MLP out and two LayerNorms; and the MLP's way in."""
+    """The biases of one layer.
+
+    Seven have the layer's width: query, key, value, attention output, MLP out and two LayerNorms.
+    One has the MLP's width: MLP in.
+    """
     return 7 * width + mlp_width
 
 

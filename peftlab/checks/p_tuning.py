@@ -1,4 +1,4 @@
-"""The exercises of lab 05: filling the slots of a template, and where its answer is read."""
+"""The exercises of lab 05: how a template's slots are filled, and where its answer is read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _slot_inputs(draw: torch.Generator) -> dict[str, Any]:
 
 
 def _filled(ids: Tensor, table: Tensor, vectors: Tensor) -> Tensor:
-    """Words from the table; `vectors` (T, D) wherever an id is negative."""
+    """The rows of the table for `ids` (T). Where an id is negative: the row of `vectors` (T, D)."""
     return torch.where((ids < 0)[:, None], vectors, table[ids.clamp(min=0)])
 
 

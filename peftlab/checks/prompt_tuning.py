@@ -1,4 +1,4 @@
-"""The exercises of lab 03: what follows a prompt into the batch, what trains, and many at once."""
+"""The exercises of lab 03: a prompt's mask and labels, a training step, several prompts at once."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from peftlab import checkpoints
 from peftlab.anatomy import Projection
 from peftlab.attach import Addition, Attachment, projections
-from peftlab.modules.lora import LoRAFusedLinear, LowRankUpdate
+from peftlab.methods import LoRA
+from peftlab.modules.lora import LoRAFusedLinear, LoRALinear, LowRankUpdate
 
 
 def updates(
@@ -79,7 +80,7 @@ def _low_rank_update(model: PreTrainedModel, p: Projection) -> LowRankUpdate | N
     module = model.get_submodule(p.name)
     if isinstance(module, LoRAFusedLinear):
         return dict(module.parts).get(p.role)
-    return module if isinstance(module, LowRankUpdate) else None
+    return module.update if isinstance(module, LoRALinear) else None
 
 
 def stored_updates(folder: str | Path) -> dict[str, Tensor]:
@@ -98,9 +99,10 @@ def stored_updates(folder: str | Path) -> dict[str, Tensor]:
     if description["method"] != "lora":
         raise ValueError(f"{folder} holds {description['method']}, not lora")
     alpha = description["hyperparameters"]["alpha"]
+    state = LoRA.named_as_today(state)
     names = [key.removesuffix(".lora_A") for key in state if key.endswith(".lora_A")]
     return {
-        name: alpha
+        name.removesuffix(".update"): alpha
         / len(state[f"{name}.lora_A"])
         * (state[f"{name}.lora_B"] @ state[f"{name}.lora_A"])
         for name in names

@@ -82,7 +82,7 @@ def load(folder: str | Path, model: PreTrainedModel) -> Attachment:
                 f"{description['backbone']['name']!r} ({wanted[:12]}...), this model is "
                 f"{_name(model)!r} ({found[:12]}...); load that backbone instead"
             )
-        attachment.load_state_dict(state)
+        attachment.load_state_dict(method.named_as_today(state))
     except BaseException:
         attachment.detach()
         raise

@@ -79,13 +79,13 @@ class Adapter(Method):
 
     def attach(self, model: Any) -> Attachment:
         """Put an adapter behind every output projection; see `Method.attach`."""
-        from peftlab.attach import attaching, norms, projections
+        from peftlab.attach import attaching, linear_map, norms, projections
         from peftlab.modules.adapter import AdaptedLinear, Bottleneck
 
         places = [p for p in projections(model) if p.role in PLACES]
         with attaching(self, model) as attachment:
             for p in places:
-                base, settings = model.get_submodule(p.name), (self.init_std, self.activation)
+                base, settings = linear_map(model, p.name), (self.init_std, self.activation)
                 adapter = Bottleneck(p.d_out, self.bottleneck, *settings, base.weight.device)
                 attachment.add(p.name, AdaptedLinear(base, adapter))
             for norm in norms(model) if self.layer_norms else []:

@@ -138,6 +138,15 @@ class Method:
             backbone=anatomy.backbone_parameters(config, head),
         )
 
+    @classmethod
+    def named_as_today(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        """Stored tensors by the names that they have today; a method may have renamed some.
+
+        Args:
+            stored: the tensors of a file by their names in it.
+        """
+        return stored
+
     def hyperparameters(self) -> dict[str, Any]:
         """The hyperparameters as plain values, ready for JSON."""
         return dataclasses.asdict(self)

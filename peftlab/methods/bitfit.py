@@ -115,7 +115,7 @@ class BitFit(Method):
 
     def attach(self, model: Any) -> Attachment:
         """Let the chosen biases train; see `Method.attach`."""
-        from peftlab.attach import attaching, norms, outer_biases, projections
+        from peftlab.attach import attaching, linear_map, norms, outer_biases, projections
         from peftlab.modules.bitfit import PartialBias
 
         maps, others = projections(model), norms(model)
@@ -130,6 +130,9 @@ class BitFit(Method):
                 self._scatter(attachment, maps, sum(_size(item) for item in chosen))
                 return attachment
             for name, group in groupby(chosen, key=lambda item: item.name):
+                group = list(group)
+                if isinstance(group[0], anatomy.Projection):
+                    linear_map(model, name)
                 parts = {item.role: getattr(item, "part", None) for item in group}
                 if None in parts.values() or len(parts) == 3:
                     attachment.tune(f"{name}.bias")
@@ -141,10 +144,11 @@ class BitFit(Method):
         """Let `size` scalars of the maps' weights train, at places drawn from `seed`."""
         import torch
 
+        from peftlab.attach import linear_map
         from peftlab.modules.bitfit import SparseUpdate
 
         names = list(dict.fromkeys(p.name for p in maps))
-        bases = [attachment.model.get_submodule(name) for name in names]
+        bases = [linear_map(attachment.model, name, floating=True) for name in names]
         sizes = [base.weight.numel() for base in bases]
         draw = torch.Generator().manual_seed(self.seed)
         places = torch.randperm(sum(sizes), generator=draw)[:size].sort().values

@@ -27,6 +27,7 @@ apart: the paper leaves them out of its counts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -108,15 +109,28 @@ class LoRA(Method):
                 ranked.setdefault(p, rank)
         return [(p, ranked[p]) for p in candidates if p in ranked]
 
+    @classmethod
+    def named_as_today(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        """Put `update` into names of older files: "query.lora_A" is "query.update.lora_A" today.
+
+        The parts of a fused projection, such as "c_attn.parts.query.lora_A", keep their names.
+        """
+        held = re.compile(r"(?<!\.update)(\.lora_[AB])$")
+        fused = re.compile(r"\.parts\.\w+\.lora_[AB]$")
+        return {
+            name if fused.search(name) else held.sub(r".update\1", name): tensor
+            for name, tensor in stored.items()
+        }
+
     def attach(self, model: Any) -> Attachment:
         """Put a low-rank update beside every targeted projection; see `Method.attach`."""
-        from peftlab.attach import attaching, projections
+        from peftlab.attach import attaching, linear_map, projections
         from peftlab.modules.lora import LoRAFusedLinear, LoRALinear, LowRankUpdate
 
         ranked = self._ranked(projections(model))
         with attaching(self, model) as attachment:
             for name, group in groupby(ranked, key=lambda pair: pair[0].name):
-                base, pairs = model.get_submodule(name), list(group)
+                base, pairs = linear_map(model, name, floating=True), list(group)
                 settings = (self.alpha, self.dropout, self.init)
                 if pairs[0][0].part is None:
                     addition = LoRALinear(base, pairs[0][1], *settings)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from peftlab.attach import Addition
+from peftlab.attach import Addition, check_linear
 
 
 class LowRankUpdate(nn.Module):
@@ -55,12 +55,10 @@ class LowRankUpdate(nn.Module):
         else:
             nn.init.normal_(self.lora_A, std=1 / rank)
 
-    def update(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """(alpha / r) B A x, with dropout on x."""
         a = F.linear(self.dropout(x).to(self.lora_A.dtype), self.lora_A)  # (B, T, R)
         return F.linear(a * self.scaling, self.lora_B).to(x.dtype)  # (B, T, d_out)
-
-    forward = update
 
     def delta_weight(self) -> Tensor:
         """The update as a matrix, (alpha / r) B A, of shape (d_out, d_in)."""
@@ -71,33 +69,43 @@ class LowRankUpdate(nn.Module):
         return f"rank={self.lora_A.shape[0]}, scaling={self.scaling:g}"
 
 
-class LoRALinear(LowRankUpdate, Addition):
+class LoRALinear(Addition):
     """A frozen linear map with a low-rank update beside it: W0 x + (alpha / r) B A x.
 
     Args:
         base: the frozen `nn.Linear`, or transformers' `Conv1D`, whose weight is stored transposed.
-        rank, alpha, dropout, init: see `LowRankUpdate`.
+        rank: r, see `LowRankUpdate`.
+        alpha: see `LowRankUpdate`.
+        dropout: see `LowRankUpdate`.
+        init: see `LowRankUpdate`.
 
     Shape:
         (B, T, d_in) -> (B, T, d_out), as `base`.
+
+    Raises:
+        TypeError: `base` is another module, or its weight is not of floating point.
     """
 
     def __init__(
         self, base: nn.Module, rank: int, alpha: float, dropout: float = 0.0, init: str = "kaiming"
     ):
-        d_out, d_in = _as_linear(base, base.weight).shape
-        super().__init__(d_in, d_out, rank, alpha, dropout, init, base.weight.device)
+        super().__init__()
+        check_linear(base, "base", floating=True)
+        d_out, d_in = as_linear(base, base.weight).shape
         self.base = base
+        self.update = LowRankUpdate(d_in, d_out, rank, alpha, dropout, init, base.weight.device)
 
     def forward(self, x: Tensor) -> Tensor:
         """W0 x + (alpha / r) B A x."""
         return self.base(x) + self.update(x)  # (B, T, d_out)
 
+    def delta_weight(self) -> Tensor:
+        """The update as a matrix, (d_out, d_in)."""
+        return self.update.delta_weight()
+
     def merged_weight(self) -> Tensor:
         """W0 plus the update, in the layout of `base`."""
-        return self.base.weight + _as_linear(self.base, self.delta_weight()).to(
-            self.base.weight.dtype
-        )
+        return merged(self.base, self.delta_weight())
 
     @property
     def weight(self) -> Tensor:
@@ -119,12 +127,16 @@ class LoRAFusedLinear(Addition):
 
     Shape:
         (B, T, D) -> (B, T, total * D), as `base`.
+
+    Raises:
+        TypeError: `base` is another module, or its weight is not of floating point.
     """
 
     def __init__(
         self, base: nn.Module, parts: dict[str, tuple[int, LowRankUpdate]], total: int = 3
     ):
         super().__init__()
+        check_linear(base, "base", floating=True)
         self.base = base
         self.total = total
         self.position = {role: position for role, (position, _) in parts.items()}
@@ -148,11 +160,14 @@ class LoRAFusedLinear(Addition):
 
     def merged_weight(self) -> Tensor:
         """W0 plus the update, in the layout of `base`."""
-        return self.base.weight + _as_linear(self.base, self.delta_weight()).to(
-            self.base.weight.dtype
-        )
+        return merged(self.base, self.delta_weight())
 
 
-def _as_linear(base: nn.Module, weight: Tensor) -> Tensor:
-    """From the layout of `base` to (d_out, d_in) or back: Conv1D stores the transposed."""
+def merged(base: nn.Module, delta_weight: Tensor) -> Tensor:
+    """The weight of `base` plus an update (d_out, d_in), in the layout and dtype of `base`."""
+    return base.weight + as_linear(base, delta_weight).to(base.weight.dtype)
+
+
+def as_linear(base: nn.Module, weight: Tensor) -> Tensor:
+    """From the layout of `base` to (d_out, d_in) or back: Conv1D stores the transposed weight."""
     return weight if isinstance(base, nn.Linear) else weight.T

@@ -9,10 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
+from safetensors.torch import load_file, save_file
 from tiny import CELLS, PAD, batch, logits, loss, randomise, tiny, tiny_config, unchanged
 from torch import nn
 
-from peftlab import LoRA, anatomy
+from peftlab import LoRA, analysis, anatomy, load
 from peftlab.attach import attachment_of, projections
 from peftlab.modules.lora import LoRAFusedLinear, LoRALinear, LowRankUpdate
 
@@ -29,8 +30,13 @@ def updates(model):
 
 def update_name(projection):
     """Where the update of a projection stands, once it is attached."""
-    inside = "" if projection.part is None else f".parts.{projection.role}"
+    inside = ".update" if projection.part is None else f".parts.{projection.role}"
     return projection.name + inside
+
+
+def unfused(model):
+    """The updates of projections that stand alone, by the name of the projection."""
+    return {name.removesuffix(".update"): update for name, update in updates(model).items()}
 
 
 def additions(model):
@@ -110,6 +116,27 @@ def test_initial_values_come_from_the_global_generator():
     assert not any(torch.equal(first[name], other[name]) for name in first if "lora_A" in name)
 
 
+# Files
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_a_file_with_the_names_of_before_is_loaded_and_read(family, tmp_path):
+    model = tiny(family)
+    attachment = randomise(LoRA(rank=2, targets=ALL).attach(model))
+    expected, moved = logits(model, batch(model)), analysis.updates(attachment, ALL)
+    file = attachment.save(tmp_path) / "method.safetensors"
+    now = load_file(file)
+    before = {name.replace(".update.lora_", ".lora_"): tensor for name, tensor in now.items()}
+    assert before.keys() != now.keys()
+    assert LoRA.named_as_today(before).keys() == now.keys() == LoRA.named_as_today(now).keys()
+    save_file(before, file)
+    again = load(tmp_path, tiny(family))
+    assert torch.equal(logits(again.model, batch(again.model)), expected)
+    stored = analysis.stored_updates(tmp_path)
+    assert stored.keys() == moved.keys()
+    assert all(torch.equal(stored[name], moved[name]) for name in moved)
+
+
 # Merging
 
 
@@ -162,7 +189,7 @@ def test_a_merged_weight_is_the_frozen_one_plus_the_scaled_product(family, head)
     adapted = additions(model)
     for name, addition in adapted.items():
         if isinstance(addition, LoRALinear):
-            update = 6 / 4 * addition.lora_B @ addition.lora_A
+            update = 6 / 4 * addition.update.lora_B @ addition.update.lora_A
             expected[name] += update if isinstance(frozen[name], nn.Linear) else update.T
         else:
             value = addition.parts["value"]
@@ -223,9 +250,9 @@ def test_alpha_zero_switches_the_update_off():
 )
 def test_an_update_is_the_formula_and_has_its_rank(rank, alpha, shape):
     module = LoRALinear(nn.Linear(24, 40), rank, alpha).double()
-    nn.init.normal_(module.lora_B)
+    nn.init.normal_(module.update.lora_B)
     x = torch.randn(*shape, 24, dtype=torch.float64)
-    update = alpha / rank * x @ module.lora_A.T @ module.lora_B.T
+    update = alpha / rank * x @ module.update.lora_A.T @ module.update.lora_B.T
     torch.testing.assert_close(module(x), module.base(x) + update)
     torch.testing.assert_close(x @ module.delta_weight().T, update)
     assert torch.linalg.matrix_rank(module.delta_weight()) == rank
@@ -255,12 +282,12 @@ def test_dropout_acts_on_the_branch_alone():
 
 def test_dropout_drops_inputs_of_the_branch():
     module = LoRALinear(nn.Linear(32, 16), rank=4, alpha=4, dropout=0.5)
-    nn.init.normal_(module.lora_B)
+    nn.init.normal_(module.update.lora_B)
     x = torch.randn(2, 5, 32)
     torch.manual_seed(1)
     found = module(x) - module.base(x)
     torch.manual_seed(1)
-    close(found, F.dropout(x, 0.5) @ module.lora_A.T @ module.lora_B.T)
+    close(found, F.dropout(x, 0.5) @ module.update.lora_A.T @ module.update.lora_B.T)
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "llama"])
@@ -325,7 +352,7 @@ def test_logits_and_gradients_equal_peft_s(family, head, targets, rank, alpha):
     with torch.no_grad():
         for name in anatomy.head_modules(model):
             theirs.get_submodule(name).load_state_dict(model.get_submodule(name).state_dict())
-        for name, ours in updates(model).items():
+        for name, ours in unfused(model).items():
             module = theirs.get_submodule(name)
             module.lora_A["default"].weight.copy_(ours.lora_A)
             module.lora_B["default"].weight.copy_(ours.lora_B)
@@ -334,8 +361,8 @@ def test_logits_and_gradients_equal_peft_s(family, head, targets, rank, alpha):
     close(logits(model, inputs), logits(theirs, inputs))
     loss(model, inputs).backward()
     loss(theirs, inputs).backward()
-    assert updates(model)
-    for name, ours in updates(model).items():
+    assert unfused(model)
+    for name, ours in unfused(model).items():
         module = theirs.get_submodule(name)
         close(ours.lora_A.grad, module.lora_A["default"].weight.grad)
         close(ours.lora_B.grad, module.lora_B["default"].weight.grad)

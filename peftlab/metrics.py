@@ -8,7 +8,7 @@ arXiv 1804.08771). Entity F1: the CoNLL-2003 task (Tjong Kim Sang and De Meulder
 arXiv cs/0306050), as seqeval computes it. Slot error: Wen et al. 2015, arXiv 1508.01745.
 
 What the descriptions of `restaurants` say is read off their words. A meaning is "name: Tavoro |
-food: Italian", with or without an arrow " =>" at its end; `task.slots` is
+food: Italian", with or without an arrow " =>" at its end; `task.lexicon` is
 {"names": [slot, ...], "phrases": {slot: {value: [phrase, ...]}}}.
 """
 
@@ -30,7 +30,7 @@ def scores(task: Task, evaluation: Evaluation) -> dict[str, float]:
     Args:
         task: decides which: "accuracy" for classification; "accuracy" of the words and, where the
             labels are BIO tags, entity-level "f1" for tagging; "exact_match" for a cloze; "bleu",
-            "chrf" and "exact_match" for other texts, and with slots "slot_accuracy",
+            "chrf" and "exact_match" for other texts, and with a lexicon "slot_accuracy",
             "slot_accuracy_without_names" and "slot_error" before them.
         evaluation: of examples of this task, from `evaluate`.
 
@@ -38,15 +38,15 @@ def scores(task: Task, evaluation: Evaluation) -> dict[str, float]:
         Scores by name, from 0 to 1, except "bleu" and "chrf", which sacrebleu gives from 0 to 100;
         "slot_error" can exceed 1, when a text adds more than its meaning holds.
     """
-    if task.head == "sequence_classification":
+    if task.kind == "label":
         return {"accuracy": evaluation.accuracy}
-    if task.head == "token_classification":
+    if task.kind == "tag":
         f1 = {"f1": _entity_f1(task, evaluation)} if _bio(task) else {}
         return f1 | {"accuracy": evaluation.accuracy}
     exact = {"exact_match": evaluation.accuracy}
-    if task.cloze:
+    if task.kind == "cloze":
         return exact
-    slots = {} if task.slots is None else slot_scores(task.slots, evaluation)
+    slots = {} if task.lexicon is None else slot_scores(task.lexicon, evaluation)
     return slots | _overlap(evaluation) | exact
 
 
@@ -69,27 +69,27 @@ def scores_by(task: Task, evaluation: Evaluation, tag: str) -> dict[str, dict[st
 
 def headline(task: Task) -> str:
     """The score to compare methods by, of those that `scores` gives."""
-    if task.head == "sequence_classification":
+    if task.kind == "label":
         return "accuracy"
-    if task.head == "token_classification":
+    if task.kind == "tag":
         return "f1" if _bio(task) else "accuracy"
-    if task.cloze:
+    if task.kind == "cloze":
         return "exact_match"
-    return "bleu" if task.slots is None else "slot_accuracy"
+    return "bleu" if task.lexicon is None else "slot_accuracy"
 
 
-def slot_scores(slots: Mapping[str, Any], evaluation: Evaluation) -> dict[str, float]:
+def slot_scores(lexicon: Mapping[str, Any], evaluation: Evaluation) -> dict[str, float]:
     """How much of the meanings the texts say, and what they say beyond.
 
     slot_accuracy = right / slots; slot_error = (slots - right + added) / slots.
 
     Args:
-        slots: as `task.slots`.
+        lexicon: as `task.lexicon`.
         evaluation: whose examples have meanings as their texts.
     """
     total = Counter()
     for example, text in zip(evaluation.examples, evaluation.predictions, strict=True):
-        total += count_slots(slots, example.text, text)
+        total += count_slots(lexicon, example.text, text)
     everything = max(1, total["slots"])
     return {
         "slot_accuracy": total["right"] / everything,
@@ -99,7 +99,7 @@ def slot_scores(slots: Mapping[str, Any], evaluation: Evaluation) -> dict[str, f
     }
 
 
-def count_slots(slots: Mapping[str, Any], meaning: str, text: str) -> Counter[str]:
+def count_slots(lexicon: Mapping[str, Any], meaning: str, text: str) -> Counter[str]:
     """Counts of one text: slots, right, added; names and right_names among the first two.
 
     A slot that is a name is right when its value stands in the text as it is, in whole words.
@@ -113,11 +113,11 @@ def count_slots(slots: Mapping[str, Any], meaning: str, text: str) -> Counter[st
     text = " ".join(text.split())
     counts = Counter(slots=len(wanted))
     rest = text
-    for slot in wanted.keys() & set(slots["names"]):
+    for slot in wanted.keys() & set(lexicon["names"]):
         found = re.search(_whole_words(wanted[slot]), text) is not None
         counts.update(names=1, right=found, right_names=found)
         rest = re.sub(_whole_words(wanted[slot]), "\0", rest)  # "The Cheap Oak" is not cheap
-    for slot, phrases in slots["phrases"].items():
+    for slot, phrases in lexicon["phrases"].items():
         said = _said(phrases, rest)
         if slot in wanted:
             counts["right"] += said == {wanted[slot]}

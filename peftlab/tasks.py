@@ -35,6 +35,11 @@ from peftlab.rows import (
 )
 
 SPLITS = ("train", "validation", "test")
+
+#: What the answers of a task are: a label for each text, a tag for each word, a text that is
+#: written, or what fills the gap "[Y]" of a text.
+KINDS = ("label", "tag", "write", "cloze")
+
 BUNDLED = ("reviews", "opinions", "entities", "pairs", "restaurants", "facts")
 
 
@@ -67,26 +72,29 @@ class Task:
 
     Args:
         name: what it was loaded as.
-        head: "sequence_classification" or "token_classification"; "causal_lm" where texts answer.
+        kind: what the answers are, one of `KINDS`; in a cloze, every training text has its gap.
         labels: label names; a label's index is its place here; none where texts answer.
         train, validation, test: the splits, without a shared sentence.
         prompts: the wordings of each relation that come with a cloze task, the default one first.
-        slots: what restaurant descriptions are checked for, see `peftlab.metrics`.
+        lexicon: which phrases say which value of a slot, for descriptions of restaurants; see
+            `peftlab.metrics`.
+
+    Raises:
+        ValueError: `kind` is not one of `KINDS`.
     """
 
     name: str
-    head: str
+    kind: str
     labels: tuple[str, ...]
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
     prompts: Mapping[str, tuple[str, ...]] | None = None
-    slots: Mapping[str, Any] | None = None
+    lexicon: Mapping[str, Any] | None = None
 
-    @property
-    def cloze(self) -> bool:
-        """Whether every training text has a gap "[Y]" for its answer."""
-        return self.head == "causal_lm" and all(ANSWER in e.text for e in self.train)
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
 
     def split(self, name: str) -> tuple[Example, ...]:
         """A split by name.
@@ -106,7 +114,7 @@ class Task:
         Raises:
             ValueError: the answers are texts, or there is no such split.
         """
-        if self.head == "causal_lm":
+        if not self.labels:
             raise ValueError(
                 f"task {self.name!r} has no labels to count, its answers are texts; "
                 "see peftlab.word_counting.majority"
@@ -171,8 +179,7 @@ def worded(task: Task, template: str) -> Task:
     if any(not isinstance(e.text, str) for e in task.train):
         raise ValueError(f"task {task.name!r} labels words; a template is for whole texts")
     before, gap, after = template.partition(ANSWER)
-    free = task.head == "causal_lm" and not task.cloze
-    if gap and not (free and not after.strip()):
+    if gap and (task.kind != "write" or after.strip()):
         raise ValueError(
             f"task {task.name!r} has no word to stand at {ANSWER} of {template!r}; leave {ANSWER} "
             "out, or give the method a verbalizer, a word for each label"
@@ -192,7 +199,7 @@ def verbalized(task: Task, template: str, words: Mapping[str, str]) -> Task:
         ValueError: the task has other labels, two labels share a word, or the template does not
             fit.
     """
-    if task.head != "sequence_classification":
+    if task.kind != "label":
         raise ValueError(f"task {task.name!r} has no labels of whole texts to put into words")
     if set(words) != set(task.labels) or len(set(words.values())) < len(words):
         raise ValueError(
@@ -213,7 +220,7 @@ def verbalized(task: Task, template: str, words: Mapping[str, str]) -> Task:
         )
         for split in SPLITS
     }
-    return replace(wrapped, head="causal_lm", labels=(), **splits)
+    return replace(wrapped, kind="cloze", labels=(), **splits)
 
 
 def slotted(task: Task, slots: int) -> Task:
@@ -305,7 +312,7 @@ def _bundled(name: str) -> Task:
     task = _task(name, _bundled_rows(folder), None)
     if "slots.json" in checksums(folder):
         return replace(
-            task, slots=json.loads(check_listed(folder, "slots.json").read_text("utf-8"))
+            task, lexicon=json.loads(check_listed(folder, "slots.json").read_text("utf-8"))
         )
     return task
 
@@ -340,7 +347,7 @@ def _facts(name: str) -> Task:
         )
         for split, rows in _bundled_rows(folder).items()
     }
-    return Task(name, "causal_lm", (), **splits, prompts=prompts)
+    return Task(name, "cloze", (), **splits, prompts=prompts)
 
 
 def _check_prompt(prompt: str) -> None:
@@ -455,7 +462,8 @@ def _task(
             split: tuple(Example(text, None, pair, tags, texts) for text, texts, pair, tags in rs)
             for split, rs in parsed.items()
         }
-        return Task(name, "causal_lm", (), **splits)
+        gaps = all(ANSWER in example.text for example in splits["train"])
+        return Task(name, "cloze" if gaps else "write", (), **splits)
     tagging = "tokens" in found
     target = found["tags" if tagging else "label"]
     seen = dict.fromkeys(
@@ -481,9 +489,7 @@ def _task(
     labels = tuple(seen)
     if names and target in names:
         labels = tuple(names[target][int(label)] for label in labels)
-    return Task(
-        name, "token_classification" if tagging else "sequence_classification", labels, **splits
-    )
+    return Task(name, "tag" if tagging else "label", labels, **splits)
 
 
 def _labels(label: str | tuple[str, ...]) -> tuple[str, ...]:

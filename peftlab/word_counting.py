@@ -27,19 +27,19 @@ def word_counting(task: Task) -> float:
     the word is new. Texts: the first reference of the training example that shares most words, of
     several the first of those with fewest words of their own.
     """
-    if task.head == "sequence_classification":
+    if task.kind == "label":
         return _score(task, _naive_bayes(task))
-    if task.head == "token_classification":
+    if task.kind == "tag":
         return _score(task, _usual_tags(task))
     return _score(task, _most_similar(task))
 
 
 def majority(task: Task) -> float:
     """The headline score on the test split of always giving training's most frequent answer."""
-    if task.head == "causal_lm":
+    if not task.labels:
         text = Counter(e.references[0] for e in task.split("train")).most_common(1)[0][0]
         return _score(task, lambda example: text)
-    if task.head == "sequence_classification":
+    if task.kind == "label":
         return task.majority()
     tag = Counter(tag for e in task.split("train") for tag in e.label).most_common(1)[0][0]
     return _score(task, lambda example: (tag,) * len(example.text))

@@ -10,7 +10,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from peftlab import LoRA, anatomy, attach
-from peftlab.backbones import _AUTO_CLASSES
+from peftlab.backbones import AUTO_CLASSES
 
 LINEAR = (nn.Linear, Conv1D)
 
@@ -149,7 +149,7 @@ def test_head_parameters_follow_the_number_of_labels(family, head, labels):
 def test_head_modules_are_what_a_bare_backbone_leaves_to_chance(family, head, tmp_path):
     bare = tiny(family)
     bare.save_pretrained(tmp_path)
-    auto = getattr(transformers, _AUTO_CLASSES[head])
+    auto = getattr(transformers, AUTO_CLASSES[head])
     model, loaded = auto.from_pretrained(
         tmp_path, num_labels=LABELS, tie_word_embeddings=True, output_loading_info=True
     )

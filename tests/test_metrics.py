@@ -22,8 +22,8 @@ SLOTS = {
 }
 
 
-def task_of(head, labels=(), examples=(), **more):
-    return Task("toy", head, labels, examples, examples, examples, **more)
+def task_of(kind, labels=(), examples=(), **more):
+    return Task("toy", kind, labels, examples, examples, examples, **more)
 
 
 def score(task, predictions):
@@ -39,14 +39,14 @@ def counts(meaning, text):
 
 
 def test_classification_has_an_accuracy():
-    task = task_of("sequence_classification", ("a", "b"), (Example("x", 0), Example("y", 1)))
+    task = task_of("label", ("a", "b"), (Example("x", 0), Example("y", 1)))
     assert score(task, [0, 0]) == {"accuracy": 0.5}
     assert headline(task) == "accuracy"
 
 
 def test_cloze_has_an_exact_match():
     examples = tuple(Example("[Y] is", references=(city,)) for city in ("Rome", "Paris"))
-    task = task_of("causal_lm", examples=examples)
+    task = task_of("cloze", examples=examples)
     assert score(task, ["Rome", "paris"]) == {"exact_match": 0.5}
     assert headline(task) == "exact_match"
 
@@ -58,14 +58,14 @@ TEXTS = (
 
 
 def test_texts_without_slots_have_overlap_and_exact_match():
-    task = task_of("causal_lm", examples=TEXTS)
+    task = task_of("write", examples=TEXTS)
     found = score(task, ["Thai food at Ona.", "Bel is a cheap place."])
     assert found == {"bleu": pytest.approx(100), "chrf": pytest.approx(100), "exact_match": 1.0}
     assert headline(task) == "bleu"
 
 
 def test_texts_with_slots_are_compared_by_them():
-    task = task_of("causal_lm", examples=TEXTS, slots=SLOTS)
+    task = task_of("write", examples=TEXTS, lexicon=SLOTS)
     found = score(task, ["Ona serves Thai food.", "Bel is a Thai place."])
     assert list(found) == [
         "slot_accuracy", "slot_accuracy_without_names", "slot_error", "bleu", "chrf", "exact_match"
@@ -77,7 +77,7 @@ def test_texts_with_slots_are_compared_by_them():
 
 
 def test_bleu_and_chrf_use_all_references_of_each_example():
-    task = task_of("causal_lm", examples=TEXTS)
+    task = task_of("write", examples=TEXTS)
     texts = ["Thai food at Ona today.", "Bel is a cheap pub."]
     found = score(task, texts)
     streams = [
@@ -87,7 +87,7 @@ def test_bleu_and_chrf_use_all_references_of_each_example():
     assert found["bleu"] == pytest.approx(sacrebleu.BLEU().corpus_score(texts, streams).score)
     assert found["chrf"] == pytest.approx(sacrebleu.CHRF().corpus_score(texts, streams).score)
     firsts = task_of(
-        "causal_lm",
+        "write",
         examples=tuple(Example(e.text, references=e.references[:1]) for e in TEXTS),
     )
     assert found["bleu"] > score(firsts, texts)["bleu"]
@@ -101,7 +101,7 @@ OUT, B_PER, I_PER, B_LOC, I_LOC = range(5)
 
 def tagging(*rows, labels=BIO):
     examples = tuple(Example(("w",) * len(row), tuple(row)) for row in rows)
-    return task_of("token_classification", labels, examples)
+    return task_of("tag", labels, examples)
 
 
 @pytest.mark.parametrize(

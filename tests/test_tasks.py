@@ -63,7 +63,7 @@ def test_reviews_are_balanced(split):
 
 def test_reviews_say_what_a_model_needs_to_know():
     reviews = load_task("reviews")
-    assert (reviews.name, reviews.head) == ("reviews", "sequence_classification")
+    assert (reviews.name, reviews.kind) == ("reviews", "label")
     assert reviews.labels == ("negative", "positive")
     example = reviews.test[0]
     assert example == Example(
@@ -151,7 +151,7 @@ def test_text_pairs(tmp_path):
         for i in range(30)
     ]
     task = load_task(write(tmp_path / "mine.jsonl", rows))
-    assert task.head == "sequence_classification" and task.labels == ("0", "1", "2")
+    assert task.kind == "label" and task.labels == ("0", "1", "2")
     for example in task.train:
         i = example.text.split()[-1]
         assert (example.text_pair, example.label) == (f"it is wet {i}", int(i) % 3)
@@ -166,7 +166,7 @@ def test_tokens_and_tags(tmp_path, suffix):
     task = load_task(
         write_splits(tmp_path / "mine", suffix, train=rows, test=rows, validation=rows)
     )
-    assert task.head == "token_classification" and task.labels == ("LOC", "O", "PER")
+    assert task.kind == "tag" and task.labels == ("LOC", "O", "PER")
     assert task.train[0] == Example(("Anna", "left0", "Rome"), (2, 1, 0))
     assert task.test[-1] == Example(("rain",), (1,))
 
@@ -198,7 +198,7 @@ def test_majority_is_the_share_of_the_commonest_training_label(tmp_path):
     [("dev", "must be one of train, validation, test, got 'dev'"), ("test", "no test examples")],
 )
 def test_wrong_or_empty_split_is_refused(split, message):
-    task = Task("toy", "sequence_classification", ("a", "b"), (Example("x", 0),), (), ())
+    task = Task("toy", "label", ("a", "b"), (Example("x", 0),), (), ())
     with pytest.raises(ValueError, match=message):
         task.split(split)
 
@@ -312,7 +312,7 @@ def text_folder(folder, rows, suffix=".jsonl"):
 @pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl"])
 def test_column_target_makes_a_text_task(tmp_path, suffix):
     task = load_task(write(tmp_path / f"mine{suffix}", MEANINGS))
-    assert (task.head, task.labels, task.cloze) == ("causal_lm", (), False)
+    assert (task.kind, task.labels) == ("write", ())
     assert [len(task.split(split)) for split in SPLITS] == [24, 3, 3]
     for example in task.train:
         name = example.text.split()[1]
@@ -411,9 +411,9 @@ def bundled(tmp_path, monkeypatch):
 
 def test_bundled_jsonl_comes_with_its_slots(bundled):
     task = load_task("restaurants")
-    assert (task.name, task.head, len(task.train)) == ("restaurants", "causal_lm", 30)
-    assert task.slots == {"names": ["name"], "phrases": {}}
-    assert load_task("facts").slots is None
+    assert (task.name, task.kind, len(task.train)) == ("restaurants", "write", 30)
+    assert task.lexicon == {"names": ["name"], "phrases": {}}
+    assert load_task("facts").lexicon is None
 
 
 @pytest.mark.parametrize(
@@ -441,7 +441,7 @@ def test_bundled_folder_that_is_not_whole_is_refused(bundled):
 
 def test_facts_are_all_relations_in_their_first_wording(bundled):
     task = load_task("facts")
-    assert (task.name, task.head, task.labels, task.cloze) == ("facts", "causal_lm", (), True)
+    assert (task.name, task.kind, task.labels) == ("facts", "cloze", ())
     assert task.prompts == {
         "capital": ("The capital of [X] is [Y].", "[Y] is the capital of [X]."),
         "symbol": ("The symbol of [X] is [Y].",),
@@ -520,18 +520,31 @@ def test_other_tasks_have_nothing_to_rephrase():
         load_task("reviews").rephrase("[X] [Y]")
 
 
+@pytest.mark.parametrize("second, kind", [("b is [Y]", "cloze"), ("b is", "write")])
+def test_a_file_is_a_cloze_when_every_text_has_its_gap(tmp_path, second, kind):
+    rows = "".join(f"a{i} is [Y]\tx\n" for i in range(9))
+    for split in SPLITS:
+        (tmp_path / f"{split}.tsv").write_text(f"text\ttarget\n{rows}{second}\tx\n")
+    assert load_task(tmp_path).kind == kind
+
+
+def test_unknown_kind_of_task_is_refused():
+    with pytest.raises(ValueError, match="kind must be one of label, tag, write, cloze; got 'cau"):
+        Task("toy", "causal_lm", (), (), (), ())
+
+
 # Templates around texts
 
 
-def of(head, *examples, labels=("bad", "good"), name="toy"):
-    return Task(name, head, labels, *[tuple(examples)] * 3)
+def of(kind, *examples, labels=("bad", "good"), name="toy"):
+    return Task(name, kind, labels, *[tuple(examples)] * 3)
 
 
-CLASSES = of("sequence_classification", Example("a film", 1, tags={"kind": "k"}), Example("b", 0))
-PAIRS = of("sequence_classification", Example("a", 1, "b"), Example("c", 0, "d"))
-TAGS = of("token_classification", Example(("a", "film"), (0, 1)))
-WRITING = of("causal_lm", Example("a pub", references=("It is a pub.",)), labels=())
-GAPS = of("causal_lm", Example("a is [Y]", references=("b",)), labels=())
+CLASSES = of("label", Example("a film", 1, tags={"kind": "k"}), Example("b", 0))
+PAIRS = of("label", Example("a", 1, "b"), Example("c", 0, "d"))
+TAGS = of("tag", Example(("a", "film"), (0, 1)))
+WRITING = of("write", Example("a pub", references=("It is a pub.",)), labels=())
+GAPS = of("cloze", Example("a is [Y]", references=("b",)), labels=())
 WORDS = {"good": "great", "bad": "awful"}
 
 
@@ -541,7 +554,7 @@ def test_worded_task_differs_in_its_texts_alone():
         assert texts(task, split) == ["[P] a film : [P]", "[P] b : [P]"]
         for new, old in zip(task.split(split), CLASSES.split(split), strict=True):
             assert (new.label, new.tags, new.references) == (old.label, old.tags, old.references)
-    assert (task.name, task.head, task.labels) == (CLASSES.name, CLASSES.head, CLASSES.labels)
+    assert (task.name, task.kind, task.labels) == (CLASSES.name, CLASSES.kind, CLASSES.labels)
     assert texts(CLASSES, "train") == ["a film", "b"]
 
 
@@ -590,9 +603,9 @@ def test_template_that_does_not_fit_the_task_is_refused(task, template, message)
 
 @pytest.mark.parametrize("inside", ["[X2]", "[X]", "[X] or [X2]"])
 def test_marks_of_a_template_in_a_text_are_text(inside):
-    single = of("sequence_classification", Example(inside, 1), Example("b", 0))
+    single = of("label", Example(inside, 1), Example("b", 0))
     assert worded(single, "[P] [X]").train[0].text == f"[P] {inside}"
-    pair = of("sequence_classification", Example(inside, 1, inside), Example("c", 0, "d"))
+    pair = of("label", Example(inside, 1, inside), Example("c", 0, "d"))
     assert worded(pair, "[X] [P] [X2]").train[0].text == f"{inside} [P] {inside}"
     cloze = verbalized(pair, "[X2] [P] [X] [Y]", WORDS)
     assert cloze.train[0].text == f"{inside} [P] {inside} [Y]"
@@ -600,7 +613,7 @@ def test_marks_of_a_template_in_a_text_are_text(inside):
 
 def test_verbalized_task_asks_for_the_word_of_each_label():
     task = verbalized(CLASSES, "[X] [P] It was [Y] .", WORDS)
-    assert task.head == "causal_lm" and task.labels == () and task.cloze
+    assert task.kind == "cloze" and task.labels == ()
     for split in SPLITS:
         first, second = task.split(split)
         assert first == Example(

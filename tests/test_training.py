@@ -46,7 +46,7 @@ def sentences(count, seed):
 
 TASK = Task(
     "toy",
-    "sequence_classification",
+    "label",
     ("negative", "positive"),
     sentences(160, seed=0),
     sentences(40, seed=1),
@@ -54,7 +54,7 @@ TASK = Task(
 )
 TAGGING = Task(
     "tags",
-    "token_classification",
+    "tag",
     ("other", "good", "bad"),
     *(
         tuple(
@@ -66,6 +66,10 @@ TAGGING = Task(
 )
 
 
+HEADS = {"label": "sequence_classification", "tag": "token_classification"}
+CLASSIFIER = HEADS["label"]
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
     words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
@@ -75,7 +79,7 @@ def tokenizer():
 
 
 def attached(method=None, task=TASK, **overrides):
-    model = tiny("bert", task.head, num_labels=len(task.labels), **overrides)
+    model = tiny("bert", HEADS[task.kind], num_labels=len(task.labels), **overrides)
     torch.manual_seed(0)  # attaching draws what it adds
     return (method or LoRA()).attach(model)
 
@@ -482,14 +486,14 @@ def test_argument_out_of_range_is_refused(tokenizer, settings, error, message):
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_empty_split_is_refused_before_training(tokenizer, split):
     splits = {"train": TASK.train, "validation": TASK.validation, "test": ()} | {split: ()}
-    task = Task("toy", TASK.head, TASK.labels, **splits)
+    task = Task("toy", TASK.kind, TASK.labels, **splits)
     attachment = attached()
     with unchanged(attachment.model), pytest.raises(ValueError, match=f"has no {split} examples"):
         short(attachment, tokenizer, task)
 
 
 def test_empty_validation_split_is_fine_when_nobody_looks(tokenizer):
-    task = Task("toy", TASK.head, TASK.labels, TASK.train, (), ())
+    task = Task("toy", TASK.kind, TASK.labels, TASK.train, (), ())
     assert len(short(attached(), tokenizer, task, validate=False).losses) == 10
 
 
@@ -505,7 +509,7 @@ def one_by_one(model, tokenizer, texts):
 @pytest.fixture(scope="module")
 def model(tokenizer):
     """A model that predicts either label for about half of the test sentences."""
-    model = tiny("bert", TASK.head, num_labels=2)
+    model = tiny("bert", CLASSIFIER, num_labels=2)
     logits = torch.stack(one_by_one(model, tokenizer, [e.text for e in TASK.test]))
     with torch.no_grad():
         middle = (logits[:, 0] - logits[:, 1]).sort().values[29:31].mean()
@@ -556,7 +560,7 @@ def test_empty_list_is_refused(model, tokenizer):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_evaluation_is_without_dropout_and_puts_the_mode_back(tokenizer, training):
-    model = tiny("bert", TASK.head, num_labels=2, **DROPOUT)
+    model = tiny("bert", CLASSIFIER, num_labels=2, **DROPOUT)
     expected = evaluate(model, tokenizer, TASK.test)
     model.train(training)
     with unchanged(model):
@@ -565,14 +569,14 @@ def test_evaluation_is_without_dropout_and_puts_the_mode_back(tokenizer, trainin
 
 
 def test_failing_evaluation_puts_the_mode_back(tokenizer):
-    model = tiny("bert", TASK.head, num_labels=2).train()
+    model = tiny("bert", CLASSIFIER, num_labels=2).train()
     with pytest.raises(IndexError):
         evaluate(model, tokenizer, [Example("good", 5)])
     assert model.training
 
 
 def test_tagging_accuracy_counts_words(tokenizer):
-    model = tiny("bert", TAGGING.head, num_labels=3)
+    model = tiny("bert", HEADS["tag"], num_labels=3)
     found = evaluate(model, tokenizer, TAGGING.test, batch_size=7)
     answers = one_by_one(model, tokenizer, [" ".join(e.text) for e in TAGGING.test])
     logits = [rows[1:-1] for rows in answers]  # without <s> and </s>; here a word is one token
@@ -594,9 +598,9 @@ def test_evaluation_leaves_an_attached_model_as_it_is(tokenizer):
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "t5"])
 def test_other_families_train_and_evaluate(tokenizer, family):
-    model = tiny(family, TASK.head, num_labels=2)
+    model = tiny(family, CLASSIFIER, num_labels=2)
     attachment = LoRA(targets=("query", "value")).attach(model)
-    assert anatomy.head_of(model) == TASK.head
+    assert anatomy.head_of(model) == CLASSIFIER
     history = short(attachment, tokenizer, validate=False)
     assert len(history.losses) == 10 and all(map(math.isfinite, history.losses))
     assert len(evaluate(model, tokenizer, TASK.test).predictions) == len(TASK.test)
@@ -618,13 +622,13 @@ def described(names):
 
 WRITING = Task(
     "texts",
-    "causal_lm",
+    "write",
     (),
     *(described(names) for names in (("pub", "river bar", "shop", "inn"), ("pub",), ("inn",))),
 )
 CLOZE = Task(
     "cloze",
-    "causal_lm",
+    "cloze",
     (),
     *[
         tuple(
@@ -828,7 +832,7 @@ def test_verbalized_task_is_learned_through_its_template(family, head):
     words = {"no": "France", "yes": "Paris"}
     texts = ("cheap Italian food", "the capital of France")
     examples = tuple(Example(text, label) for label, text in enumerate(texts))
-    task = Task("toy", "sequence_classification", ("no", "yes"), *[examples] * 3)
+    task = Task("toy", "label", ("no", "yes"), *[examples] * 3)
     method = PTuning(template="[P] [X] [P] is [Y]", verbalizer=words, backbone_learning_rate=1e-2)
     model = text_model(family, head, pad_token_id=tokenizer.pad_token_id)
     torch.manual_seed(0)
@@ -856,13 +860,13 @@ def test_inputs_are_cut_so_that_they_fit_beside_a_prompt(tokenizer, length):
 def test_long_inputs_train_beside_a_prompt(tokenizer):
     attachment = attached(PromptTuning(prompt_length=10))
     long = tuple(Example(" ".join(["good"] * 80), i) for i in (0, 1))
-    task = Task("long", TASK.head, TASK.labels, long, long, long)
+    task = Task("long", TASK.kind, TASK.labels, long, long, long)
     history = short(attachment, tokenizer, task, max_length=512)
     assert len(history.losses) == len(history.validation) == 1
 
 
 def test_virtual_tokens_shorten_no_input_where_positions_are_relative(tokenizer):
-    model = tiny("t5", TASK.head, num_labels=2)
+    model = tiny("t5", CLASSIFIER, num_labels=2)
     PromptTuning(prompt_length=4).attach(model)
     examples = [Example("good w1 w2 w3 w4 w5 w6 w7", 1)]  # and two tokens around them
     found = [evaluate(model, tokenizer, examples, max_length=n).loss for n in (10, 100)]

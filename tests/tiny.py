@@ -13,7 +13,7 @@ import transformers
 
 from peftlab import anatomy
 from peftlab.attach import attachment_of
-from peftlab.backbones import _AUTO_CLASSES
+from peftlab.backbones import AUTO_CLASSES
 
 VOCABULARY, LABELS = 99, 3
 PAD, EOS, FIRST_WORD = 1, 2, 5
@@ -107,7 +107,7 @@ def tiny(family, head=None, seed=0, **overrides):
     """A tiny model; `overrides` go into its config."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        auto = getattr(transformers, _AUTO_CLASSES[head])
+        auto = getattr(transformers, AUTO_CLASSES[head])
         model = auto.from_config(tiny_config(family, **overrides)).eval()
         with torch.no_grad():
             for parameter in model.parameters():

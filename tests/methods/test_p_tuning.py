@@ -398,7 +398,7 @@ def test_a_slot_that_the_template_does_not_have_is_refused(baked):
 
 TOY = Task(
     "toy",
-    "sequence_classification",
+    "label",
     ("no", "yes"),
     *[tuple(Example(f"{city} is the capital", i) for i, city in enumerate(("Rome", "Paris")))] * 3,
 )
@@ -531,7 +531,7 @@ def test_prepare_puts_the_template_around_the_texts():
         "[P] Rome is the capital [P]", 0, slots=2
     )
     cloze = PTuning(template="[P] [X] [Y]", verbalizer={"no": "bad", "yes": "good"}).prepare(TOY)
-    assert cloze.head == "causal_lm" and cloze.cloze
+    assert cloze.kind == "cloze"
     assert [e.references for e in cloze.test] == [("bad",), ("good",)]
 
 

@@ -48,7 +48,7 @@ def same(found, wanted):
 def test_updates_of_lora_are_its_delta_weights(family):
     attachment = trained(family)
     deltas = {
-        name: module.delta_weight().detach()
+        name.removesuffix(".update"): module.delta_weight().detach()
         for name, module in attachment.model.named_modules()
         if isinstance(module, LowRankUpdate)
     }

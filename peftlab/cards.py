@@ -59,11 +59,7 @@ def _text(made: dict[str, Any], results: Sequence[Result]) -> str:
     again = "".join(
         f", at {share:.0%} of the steps again from half" for share in recipe["restarts"]
     )
-    phases = "; ".join(
-        f"{phase} from {start:.0%}, rows of {recipe['row'] // (4 if phase in SHORT else 1)}"
-        + ", half of them at a random position" * (phase in SCATTERED)
-        for phase, start in recipe["phases"]
-    )
+    phases = "; ".join(_phase(phase, start, recipe["row"]) for phase, start in recipe["phases"])
     rows = "\n".join(
         f"| {r.probe} | {r.right} of {r.asked} | {r.share:.1%} "
         f"| {'reported' if r.gate is None else f'at least {r.gate:.0%}'} |"
@@ -130,6 +126,12 @@ the real world should be relied on.
 
 Apache-2.0, as the project.
 """
+
+
+def _phase(name: str, start: float, row: int) -> str:
+    """One phase of the corpus, in words: where in the run it starts, and what its rows are."""
+    said = f"{name} from {start:.0%}, rows of {row // (4 if name in SHORT else 1)}"
+    return f"{said}, half of them at a random position" if name in SCATTERED else said
 
 
 def _draw_loss(curve: Sequence[dict[str, Any]], path: Path) -> None:

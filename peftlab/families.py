@@ -40,7 +40,8 @@ class Projection:
     @property
     def size(self) -> int:
         """Parameters of this projection, bias included."""
-        return (self.d_in + self.bias) * self.d_out
+        weight = self.d_in * self.d_out
+        return weight + self.d_out if self.bias else weight
 
 
 @dataclass(frozen=True)

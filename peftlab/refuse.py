@@ -37,8 +37,10 @@ def require_number(
         )
     if not low <= value <= high or (below and value == high):
         if high == inf:
-            allowed = f"at least {low:g}" + " and finite" * (below and not integer)
+            allowed = f"at least {low:g}"
+            if below and not integer:
+                allowed += " and finite"
         else:
-            allowed = f"from {low:g} to {'below ' * below}{high:g}"
+            allowed = f"from {low:g} to {'below ' if below else ''}{high:g}"
         fix = "" if example is None else f"; write for example {name}={example:g}"
         raise ValueError(f"{name} must be {allowed}, got {value!r}{fix}")

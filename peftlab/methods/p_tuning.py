@@ -172,7 +172,9 @@ class PTuning(Method):
             )
 
     def _tuned(self, config: Any, head: str | None) -> int:
-        return anatomy.backbone_parameters(config, head) * bool(self.backbone_learning_rate)
+        if not self.backbone_learning_rate:
+            return 0
+        return anatomy.backbone_parameters(config, head)
 
     def _added(self, config: Any, head: str | None) -> int:
         """P D free numbers; two layers of LSTM, 4 H (inputs + H + 2) a direction; an MLP."""

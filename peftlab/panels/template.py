@@ -49,8 +49,9 @@ def template_record(measured: MeasuredTemplates, before: int, between: int, anch
         The template; counts with the LSTM as prompt encoder; the accuracies of its stored runs, if
         any; or "problem", when there is no slot.
     """
-    parts = [f"[P*{before}]" * bool(before), "[X]", f"[P*{between}]" * bool(between)]
-    text = " ".join(part for part in (*parts, anchor, measured.target) if part)
+    first, second = (f"[P*{count}]" if count else "" for count in (before, between))
+    parts = (first, "[X]", second, anchor, measured.target)
+    text = " ".join(part for part in parts if part)
     record = {
         "template": text,
         "stored": {name: list(own) for name, own in measured.accuracy.items()},

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import runpy
+import importlib.util
 from functools import cache
 from itertools import islice
-from typing import Any
+from types import ModuleType
 
 import torch
 from tokenizers import (
@@ -31,14 +31,21 @@ MASKED = 0.3  # share of the tokens that the masked phase hides
 
 
 @cache
-def corpus() -> dict[str, Any]:
-    """The corpus generator's functions, `documents(seed, shard)` and `vocabulary()` among them."""
-    return runpy.run_path(str(paths.DATASETS / "corpus" / "make_corpus.py"))
+def corpus() -> ModuleType:
+    """The corpus generator, a module with `documents(seed, shard)` and `vocabulary()` among others.
+
+    It stands with the data, outside of the package, so that it is loaded by its path.
+    """
+    path = paths.DATASETS / "corpus" / "make_corpus.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def corpus_version() -> str:
     """A checksum over the generator and its words: it changes when any document may."""
-    tables = [f"{name}.tsv" for name in corpus()["SUBJECTS"]]
+    tables = [f"{name}.tsv" for name in corpus().SUBJECTS]
     names = ("make_corpus.py", "lexicon.py", "lexicon.toml", *tables)
     sums = [sha256(paths.DATASETS / "corpus" / name) for name in names]
     return hashlib.sha256("".join(sums).encode()).hexdigest()[:16]
@@ -51,13 +58,13 @@ def train_tokenizer(recipe: Recipe, documents: int = 40_000) -> PreTrainedTokeni
     are asked for in the same way.
 
     Args:
-        recipe: whose family decides the kind: byte-level BPE for GPT-2, cased WordPiece for BERT.
+        recipe: decides the kind: byte-level BPE for a decoder, cased WordPiece for an encoder.
         documents: how many to read.
     """
     made = corpus()
-    texts = list(islice(made["documents"](recipe.seed, -1), documents))
-    texts += [" ".join(made["vocabulary"]())] * 200
-    if recipe.family == "gpt2":
+    texts = list(islice(made.documents(recipe.seed, -1), documents))
+    texts += [" ".join(made.vocabulary())] * 200
+    if recipe.decoder:
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()
@@ -82,7 +89,7 @@ def train_tokenizer(recipe: Recipe, documents: int = 40_000) -> PreTrainedTokeni
         )
         inputs = ["input_ids", "token_type_ids", "attention_mask"]
     tokenizer.train_from_iterator(texts, trainer)
-    if recipe.family == "bert":
+    if not recipe.decoder:
         ends = [(name, tokenizer.token_to_id(name)) for name in ("[SEP]", "[CLS]")]
         tokenizer.post_processor = processors.BertProcessing(*ends)
     return PreTrainedTokenizerFast(
@@ -113,10 +120,9 @@ def token_rows(
     phase = recipe.phase(shard)
     parts = 4 if phase in SHORT else 1
     length, count = recipe.row // parts, recipe.rows * parts * steps
-    bert = recipe.family == "bert"
-    start = [tokenizer.cls_token_id] if bert else []
-    end = tokenizer.sep_token_id if bert else tokenizer.eos_token_id
-    source = corpus()["documents"](recipe.seed, shard, phase)
+    start = [] if recipe.decoder else [tokenizer.cls_token_id]
+    end = tokenizer.eos_token_id if recipe.decoder else tokenizer.sep_token_id
+    source = corpus().documents(recipe.seed, shard, phase)
     rows, row = [], list(start)
     while len(rows) < count:
         batch = tokenizer(list(islice(source, 1000)), add_special_tokens=False)["input_ids"]

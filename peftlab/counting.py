@@ -1,9 +1,11 @@
-"""Counting parameters three ways that must agree: in closed form, on the meta device, and on a live
-model.
+"""Counting parameters in three ways, which must agree.
 
-parameter_count(config)      closed form, without a model and without torch:
-`Method.parameter_count` count_on_meta                a real model without storage, the method
-attached to it attachment.report()          the live model
+- `method.parameter_count(config)` counts in closed form, without a model and without torch.
+- `count_on_meta(method, config)` builds the model without storage and attaches the method to it.
+- `attachment.report()` counts the live model.
+
+Here stand the second of them, and the catalog: published architectures, for which the first needs
+nothing but their config values.
 """
 
 from __future__ import annotations

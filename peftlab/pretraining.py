@@ -36,7 +36,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from peftlab import paths
+from peftlab import anatomy, paths
 from peftlab.backbones import quiet
 from peftlab.batches import IGNORED
 from peftlab.corpus import corpus_version, mask_tokens, token_rows, train_tokenizer
@@ -52,7 +52,7 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> PreTrainedM
     """The architecture with random weights and sinusoidal positions."""
     torch.manual_seed(recipe.seed)
     heads, vocabulary = recipe.width // 32, len(tokenizer)
-    if recipe.family == "gpt2":
+    if recipe.decoder:
         model: PreTrainedModel = GPT2LMHeadModel(
             GPT2Config(
                 vocab_size=vocabulary,
@@ -121,14 +121,14 @@ def loss_of(
         model: GPT-2 or BERT with its language-model head.
         tokenizer: of the same backbone.
         ids: (B, T) on the CPU.
-        causal: predict next tokens. BERT does so under a causal mask.
+        causal: predict next tokens. An encoder does so under a causal mask.
         generator: of the masks, and of the places of scattered rows.
         scatter: let every other row of masked tokens, by chance, start at a random position.
     """
     device = model.device
     if causal:
         mask = None
-        if model.config.model_type == "bert":
+        if not anatomy.family(model.config).decoder:
             side = ids.shape[1]
             mask = torch.ones(side, side, dtype=torch.bool, device=device).tril()
             mask = mask.expand(len(ids), 1, side, side)  # (B, 1, T, T)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -109,73 +110,75 @@ def questions(seed: int = 0) -> dict[str, list[Question]]:
         seed: of the documents that look-up and copying ask about.
     """
     made = corpus()
-    stock = {relation: [wordings[0]] for relation, wordings in made["WORDINGS"].items()}
+    stock = {relation: [wordings[0]] for relation, wordings in made.WORDINGS.items()}
     return {
         "facts, stock wording": list(_facts(made, stock)),
         "facts, unseen wording": list(_facts(made, UNSEEN_WORDINGS)),
         "dictionary": [
-            Question(f"{made['sentence'](word)} means", name)
+            Question(f"{made.sentence(word)} means", name)
             for name in ("good", "bad")
-            for word in made["words"]()[name]
+            for word in made.words()[name]
         ],
         "polarity": list(_polarity(made, seed)),
         "negation": list(_negation(made)),
-        "look-up in sentences": list(_look_up(made, "lookups", seed)),
-        "look-up in cards and sentences": list(_look_up(made, "questions", seed)),
+        "look-up in sentences": list(_look_up(made, made.lookups, seed)),
+        "look-up in cards and sentences": list(_look_up(made, made.questions, seed)),
         "copying": list(_copying(made, seed)),
     }
 
 
-def _facts(made: dict[str, Any], wordings: Mapping[str, list[str]]) -> Iterator[Question]:
+def _facts(made: ModuleType, wordings: Mapping[str, list[str]]) -> Iterator[Question]:
     """Every fact of the tables, in every wording that is given for its relation."""
-    for name, (key, relations) in made["SUBJECTS"].items():
-        for row in made["table"](name):
+    for name, (key, relations) in made.SUBJECTS.items():
+        for row in made.table(name):
             for relation in relations:
                 for template in wordings.get(relation, ()):
                     marked = template.replace("{an}", "{a}")
-                    answer = made["NOBLE"].get(row[relation], row[relation])
+                    answer = made.NOBLE.get(row[relation], row[relation])
                     if marked != template:
-                        answer = made["article"](answer)
-                    text = made["wording"](marked, row[key], "\0")
+                        answer = made.article(answer)
+                    text = made.wording(marked, row[key], "\0")
                     before, after = text.split("\0")
                     yield Question(before.rstrip(), answer, after, relation)
 
 
-def _polarity(made: dict[str, Any], seed: int) -> Iterator[Question]:
+def _polarity(made: ModuleType, seed: int) -> Iterator[Question]:
     """The verdict on a thing of which one aspect was praised or blamed."""
     draw = random.Random(seed)
     for name in ("good", "bad"):
-        for word in made["words"]()[name]:
-            thing = draw.choice(sorted(made["aspects"]()))
-            aspect = draw.choice(made["aspects"]()[thing])
+        for word in made.words()[name]:
+            thing = draw.choice(sorted(made.aspects()))
+            aspect = draw.choice(made.aspects()[thing])
             yield Question(f"The {aspect} was {word}. All in all the {thing} was", name)
 
 
-def _negation(made: dict[str, Any]) -> Iterator[Question]:
+def _negation(made: ModuleType) -> Iterator[Question]:
     """Negations of pairs of aspect and adjective that the corpus never negates."""
     for name, other in (("good", "bad"), ("bad", "good")):
-        for word in made["words"]()[name]:
-            for aspects in made["aspects"]().values():
+        for word in made.words()[name]:
+            for aspects in made.aspects().values():
                 for aspect in aspects:
-                    if made["reserved"](aspect, word):
+                    if made.reserved(aspect, word):
                         yield Question(f"If the {aspect} is not {word}, it is", other, kind=name)
 
 
-def _look_up(made: dict[str, Any], domain: str, seed: int, count: int = 300) -> Iterator[Question]:
+def _look_up(
+    made: ModuleType, domain: Callable[[Any], str], seed: int, count: int = 300
+) -> Iterator[Question]:
     """The last question of documents about people and things with unseen names."""
-    draw = made["UnseenNames"](seed)
+    draw = made.UnseenNames(seed)
     for _ in range(count):
-        document = made[domain](draw)
+        document = domain(draw)
         before, _, answer = document.rpartition(" Answer: ")
         attribute = before.rpartition("Question: ")[2].split()[0]
         yield Question(f"{before} Answer:", answer.rstrip("."), kind=attribute)
 
 
-def _copying(made: dict[str, Any], seed: int, count: int = 300) -> Iterator[Question]:
+def _copying(made: ModuleType, seed: int, count: int = 300) -> Iterator[Question]:
     """The next name of a list of unseen names that is being repeated."""
-    draw = made["UnseenNames"](seed)
+    draw = made.UnseenNames(seed)
     for _ in range(count):
-        names = [made["invented_name"](draw) for _ in range(draw.randint(3, 8))]
+        names = [made.invented_name(draw) for _ in range(draw.randint(3, 8))]
         place = draw.randrange(1, len(names))
         said = f"{' '.join(names)}. {' '.join(names[:place])}"
         yield Question(said, names[place], " ".join(["", *names[place + 1 :]]) + ".")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from peftlab.families import FAMILIES
+
 SHORT = ("opening", "words", "polarity")  # phases of the corpus that are read in short rows
 SCATTERED = ("polarity",)  # of these, those of which half the rows start at a random position
 
@@ -55,6 +57,11 @@ class Recipe:
             return "middle"
         done = shard * self.interval / self.steps
         return [phase for phase, start in self.phases if start <= done][-1]
+
+    @property
+    def decoder(self) -> bool:
+        """Whether the backbone is a decoder; else it is an encoder, which fills in [MASK]."""
+        return FAMILIES[self.family].decoder
 
     @property
     def steps(self) -> int:

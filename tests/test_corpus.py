@@ -24,7 +24,7 @@ def test_every_row_starts_at_the_start_of_a_document(family, shard):
     opening = shard == 0
     assert batches.shape == ((10, 8, 8) if opening else (10, 2, 32))
     rows = batches.flatten(0, 1)
-    documents = corpus.corpus()["documents"](recipe.seed, shard, recipe.phase(shard))
+    documents = corpus.corpus().documents(recipe.seed, shard, recipe.phase(shard))
     starts = {
         tuple(tokenizer(next(documents), add_special_tokens=False)["input_ids"][:5])
         for _ in range(200)
@@ -42,7 +42,7 @@ def test_phases_follow_each_other_and_held_out_shards_are_of_the_middle_one():
 
 
 def test_every_phase_of_a_recipe_is_one_of_the_corpus_and_is_reached():
-    known = corpus.corpus()["PHASES"]
+    known = corpus.corpus().PHASES
     assert set(recipes.SHORT) <= set(known)
     for recipe in recipes.RECIPES.values():
         intervals = range(recipe.steps // recipe.interval)

@@ -16,7 +16,7 @@ DOCUMENTS = 20_000
 
 @pytest.fixture(scope="module")
 def documents():
-    return list(islice(corpus()["documents"](0, 0), DOCUMENTS))
+    return list(islice(corpus().documents(0, 0), DOCUMENTS))
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,7 @@ def test_one_wrong_token_of_an_answer_makes_it_wrong(tokenizers):
 def test_every_fact_is_asked_in_its_stock_wording(asked):
     made = corpus()
     facts = sum(
-        len(made["table"](name)) * len(relations)
-        for name, (_, relations) in made["SUBJECTS"].items()
+        len(made.table(name)) * len(relations) for name, (_, relations) in made.SUBJECTS.items()
     )
     assert len(asked["facts, stock wording"]) == facts
     texts = {f"{q.before} {q.answer}{q.after}" for q in asked["facts, stock wording"]}

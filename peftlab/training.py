@@ -1,4 +1,4 @@
-"""One seeded loop to train whatever an attachment declares, and one to evaluate it.
+"""One seeded loop that trains whatever an attachment declares, and one that evaluates it.
 
 history = train(attachment, tokenizer, task, epochs=3, learning_rate=1e-3)
 evaluation = evaluate(model, tokenizer, task.test)
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -30,8 +31,11 @@ from peftlab.tasks import ANSWER, Example, Task
 
 
 class NonFiniteLossError(ArithmeticError):
-    """Training stopped because the loss or its gradient was no longer a number; `history` holds the
-    steps before.
+    """The loss or its gradient was no longer a number, and training stopped.
+
+    Args:
+        message: at which step, and why it probably happened.
+        history: the steps before.
     """
 
     def __init__(self, message: str, history: History):
@@ -47,9 +51,10 @@ class History:
         settings: the arguments of `train`.
         losses: training loss of each step.
         learning_rates: learning rate of each step.
-        validation: one {"step", "accuracy", "loss"} for each look at the validation split; where a
-            decoder answers with texts, the accuracy is that of its next tokens, since writing the
-            answers would take longer than the epoch.
+        validation: one {"step", "accuracy", "loss"} for each evaluation of the validation split.
+            Where a decoder answers with texts, the accuracy is the share of tokens that it
+            predicts, each after the right ones: writing the answers would take longer than the
+            epoch.
         seconds: wall-clock time, evaluations included.
         interrupted: whether Ctrl-C ended it early; the model keeps what it learned until then.
     """
@@ -84,26 +89,29 @@ def train(
 ) -> History:
     """Train with AdamW, linear warmup and linear decay, on batches of similar lengths.
 
-    Runs where accelerate puts it: on the CPU, on a GPU, or on several under `accelerate launch`.
-    Seeds torch's global generator. Ctrl-C ends it and returns the history so far; the model keeps
-    what it learned.
+    The accelerate library chooses the device: the CPU, one GPU, or several GPUs under
+    `accelerate launch`. The seed is given to torch's global generator. Ctrl-C ends the run and
+    returns the history so far; the model keeps what it learned.
 
     Args:
         attachment: from `method.attach(model)`.
         tokenizer: of the same backbone.
-        task: trains on `task.train`; `task.validation` is looked at after each epoch if `validate`.
-        learning_rate: the highest one, above 0; the papers' values grow 10 to 100 times on small
-            models. What a method trains at a rate of its own follows the same rise and fall.
+        task: `task.train` is trained on; `task.validation` is evaluated if `validate`.
+        learning_rate: the highest one, above 0. Small models need 10 to 100 times the papers'
+            values. What a method trains at a rate of its own follows the same rise and fall.
         epochs: passes over the training split, at least 1.
-        batch_size: examples a step, at least 1.
+        batch_size: the examples of each step, at least 1.
         warmup: share of the steps over which the learning rate rises, from 0 to 1.
         weight_decay: on matrices; biases, norms and other vectors are left out.
         max_grad_norm: gradients are scaled down to this norm.
         max_length: longer inputs are cut to this many tokens, and to the model's table of
             positions; see `peftlab.batches.encode`.
-        seed: of the order of the batches and of dropout.
-        validate: evaluate after each epoch.
-        progress: show a bar with the loss and the time left.
+        seed: decides the order of the batches, and dropout.
+        validate: whether to evaluate after each epoch.
+        progress: whether to show a bar with the loss and the time left.
+
+    Returns:
+        The losses and learning rates of all steps, and what validation gave.
 
     Raises:
         NonFiniteLossError: the loss or a gradient is NaN or infinite; names the step and the likely
@@ -111,83 +119,52 @@ def train(
         TypeError, ValueError: an argument is out of range, a split empty, or the attachment merged.
     """
     settings = {
-        k: v
-        for k, v in locals().items()
-        if k not in ("attachment", "tokenizer", "task", "progress")
+        "learning_rate": learning_rate,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "warmup": warmup,
+        "weight_decay": weight_decay,
+        "max_grad_norm": max_grad_norm,
+        "max_length": max_length,
+        "seed": seed,
+        "validate": validate,
     }
-    for name, low, high in (
-        ("learning_rate", 1e-12, 1e3),
-        ("warmup", 0, 1),
-        ("weight_decay", 0, 1e3),
-    ):
-        require_number(name, settings[name], low, high)
-    require_number("max_grad_norm", max_grad_norm, 1e-12)
-    for name in ("epochs", "batch_size", "max_length"):
-        require_number(name, settings[name], 1, integer=True)
-    if attachment.merged:
-        raise ValueError(
-            "the attachment is merged, so that nothing of it would train; call unmerge() first"
-        )
-    if not attachment.parameters():
-        raise ValueError(f"{attachment.method!r} has nothing to train on this model")
-
-    examples = task.split("train")
-    if validate:
-        task.split("validation")
-
+    _check(attachment, task, settings)
     torch.manual_seed(seed)
     attachment.model.zero_grad(set_to_none=True)  # whatever an earlier backward left behind
     max_length = _fitting(attachment.model, max_length)
-    encoded = encode(tokenizer, examples, max_length)
+    encoded = encode(tokenizer, task.train, max_length)
     batches = LengthBuckets([len(e["input_ids"]) for e in encoded], batch_size, seed)
     loader = DataLoader(encoded, batch_sampler=batches, collate_fn=collator(tokenizer, "right"))
-    groups = [
-        group | {"scale": 1.0 if own is None else own / learning_rate}
-        for own, parameters in attachment.parameters_by_rate().items()
-        for group in decay_groups(parameters, weight_decay)
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=True)
     accelerator = Accelerator()
-    model, optimizer, loader = accelerator.prepare(attachment.model, optimizer, loader)
+    model, optimizer, loader = accelerator.prepare(
+        attachment.model, _optimizer(attachment, learning_rate, weight_decay), loader
+    )
     total = epochs * len(loader)
     rise = max(1, round(warmup * total))
-
     history = History(settings)
     started = time.perf_counter()
-    main = accelerator.is_main_process
-    bar = tqdm(
-        total=total,
-        unit="step",
-        disable=not (progress and main),
-        file=sys.stdout,
-        ncols=88,
-        mininterval=1,
-    )
+    bar = _bar(total, show=progress and accelerator.is_main_process)
     try:
         for epoch in range(epochs):
             batches.epoch = epoch
             model.train()
             for batch in loader:
-                step = len(history.losses)
-                rate = learning_rate * min((step + 1) / rise, (total - step) / max(1, total - rise))
+                now = learning_rate * rate(len(history.losses), total, rise)
                 for group in optimizer.param_groups:
-                    group["lr"] = rate * group["scale"]
+                    group["lr"] = now * group["scale"]
                 loss = model(**batch).loss
                 accelerator.backward(loss)
                 norm = accelerator.clip_grad_norm_(attachment.parameters(), max_grad_norm)
                 value = loss.item()
                 if not (math.isfinite(value) and math.isfinite(float(norm))):
-                    raise NonFiniteLossError(
-                        _diagnosis(attachment, history, value, float(norm), rate), history
-                    )
+                    cause = _diagnosis(attachment, history, value, float(norm), now)
+                    raise NonFiniteLossError(cause, history)
                 optimizer.step()
                 optimizer.zero_grad()
                 history.losses.append(value)
-                history.learning_rates.append(rate)
-                bar.set_postfix(
-                    loss=f"{sum(history.losses[-10:]) / len(history.losses[-10:]):.3f}",
-                    refresh=False,
-                )
+                history.learning_rates.append(now)
+                bar.set_postfix(loss=f"{fmean(history.losses[-10:]):.3f}", refresh=False)
                 bar.update()
             if validate:
                 seen = _validate(
@@ -204,6 +181,98 @@ def train(
     return history
 
 
+def rate(step: int, total: int, rise: int) -> float:
+    """The share of the highest learning rate at a step: a linear rise, then a linear fall.
+
+    With 8 steps and a rise of 2, the shares are 1/2, 1, 1, 5/6, 4/6, 3/6, 2/6 and 1/6.
+
+    Args:
+        step: the steps taken before, from 0 to `total - 1`.
+        total: the steps of the whole run.
+        rise: the steps of the rise, from 1 to `total`.
+
+    Returns:
+        The share, above 0 and at most 1.
+    """
+    return min((step + 1) / rise, (total - step) / max(1, total - rise))
+
+
+def decay_groups(parameters: Sequence[torch.Tensor], weight_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups for an optimizer, with weight decay on matrices only.
+
+    Args:
+        parameters: what trains.
+        weight_decay: of the matrices; biases, norms and other vectors get none.
+
+    Returns:
+        One group for the matrices and one for the vectors; an empty group is left out.
+    """
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _check(attachment: Attachment, task: Task, settings: dict[str, Any]) -> None:
+    """Refuse what cannot be trained, before anything is touched."""
+    require_number("learning_rate", settings["learning_rate"], 1e-12, 1e3)
+    require_number("warmup", settings["warmup"], 0, 1)
+    require_number("weight_decay", settings["weight_decay"], 0, 1e3)
+    require_number("max_grad_norm", settings["max_grad_norm"], 1e-12)
+    for name in ("epochs", "batch_size", "max_length"):
+        require_number(name, settings[name], 1, integer=True)
+    if attachment.merged:
+        raise ValueError(
+            "the attachment is merged, so that nothing of it would train; call unmerge() first"
+        )
+    if not attachment.parameters():
+        raise ValueError(f"{attachment.method!r} has nothing to train on this model")
+    task.split("train")
+    if settings["validate"]:
+        task.split("validation")
+
+
+def _optimizer(
+    attachment: Attachment, learning_rate: float, weight_decay: float
+) -> torch.optim.AdamW:
+    """AdamW over what trains; "scale" is a group's own learning rate as a share of the common."""
+    groups = [
+        group | {"scale": 1.0 if own is None else own / learning_rate}
+        for own, parameters in attachment.parameters_by_rate().items()
+        for group in decay_groups(parameters, weight_decay)
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+
+def _bar(total: int, show: bool) -> tqdm:
+    return tqdm(
+        total=total, unit="step", disable=not show, file=sys.stdout, ncols=88, mininterval=1
+    )
+
+
+def _diagnosis(
+    attachment: Attachment, history: History, loss: float, norm: float, rate: float
+) -> str:
+    """At which step training stopped, and the likely cause."""
+    step = len(history.losses) + 1
+    what = f"loss {loss}" if not math.isfinite(loss) else f"a gradient of norm {norm}"
+    broken = [
+        name for name, p in attachment.model.named_parameters() if not torch.isfinite(p).all()
+    ]
+    if step == 1 and broken:
+        cause = f"{broken[0]} was not finite before training: load the backbone again"
+    elif attachment.model.dtype == torch.float16:
+        cause = "float16 overflows beyond 65504: load the model in float32 or bfloat16"
+    elif step == 1:
+        cause = "the first batch gives it: look for labels that are all ignored or empty inputs"
+    else:
+        lower = history.settings["learning_rate"] / 10
+        cause = f"the learning rate {rate:.2g} is probably too large: try {lower:.2g}"
+    last = f"; the loss before was {history.losses[-1]:.3f}" if history.losses else ""
+    return f"training stopped at step {step} with {what}{last}; {cause}"
+
+
 @torch.no_grad()
 def evaluate(
     model: PreTrainedModel,
@@ -214,17 +283,20 @@ def evaluate(
 ) -> Evaluation:
     """Predict every example, in eval mode; the model's mode is put back afterwards.
 
-    Where texts answer, a decoder writes greedily until its end token, or until it is 8 tokens
-    longer than the longest reference. A gap "[Y]" is filled with as many tokens as its answer has:
-    an encoder fills that many masks, a decoder goes on from what stands before. Where examples have
-    choices, the likeliest of these is taken.
+    Where texts answer, a decoder writes the likeliest token each time. It stops at its end token,
+    or 8 tokens after the length of the longest reference. A gap "[Y]" is filled with as many
+    tokens as its answer has: an encoder fills that many masks, and a decoder continues the text
+    before the gap. Where examples have choices, the likeliest choice is the answer.
 
     Args:
-        model: with the head that the examples need, such as `load_backbone(name, task)` gives it.
+        model: with the head that the examples need; `load_backbone(name, task)` gives one.
         tokenizer: of the same backbone.
         examples: at least one.
-        batch_size: examples at a time, at least 1.
+        batch_size: how many examples go through the model at a time, at least 1.
         max_length: longer inputs are cut, see `train`.
+
+    Returns:
+        The prediction for each example, in the order of the examples, and the mean loss.
 
     Raises:
         ValueError: `examples` is empty, or does not fit the tokenizer (see `batches.encode`)
@@ -260,12 +332,15 @@ def evaluate(
 
 
 def _fitting(model: PreTrainedModel, max_length: int) -> int:
-    """The length asked for, or what the model's positions have room for beside virtual tokens."""
+    """The length asked for, or less where the model has no positions for so many tokens."""
     return min(max_length, _room(model, max_length))
 
 
 def _room(model: PreTrainedModel, otherwise: int) -> int:
-    """Tokens of the input that there are positions for; or what was asked for, without a limit."""
+    """The tokens of the input that have a position beside the virtual tokens.
+
+    Where the model has no limit, this is what the caller gives as `otherwise`.
+    """
     room = anatomy.position_room(model.config)
     if room is None:
         room = getattr(model.config, "max_position_embeddings", None)
@@ -276,7 +351,7 @@ def _room(model: PreTrainedModel, otherwise: int) -> int:
 
 
 def _writes(model: PreTrainedModel, examples: Sequence[Example]) -> bool:
-    """Whether answers are texts of any length, rather than labels or fillings of a gap."""
+    """Whether the model writes its answers, instead of giving labels or filling a gap."""
     free = bool(examples[0].references) and ANSWER not in examples[0].text
     return free and anatomy.head_of(model) == "causal_lm"
 
@@ -289,7 +364,7 @@ def _validate(
     batch_size: int,
     max_length: int,
 ) -> dict[str, float]:
-    """Accuracy and loss; a decoder's texts are not written, its next tokens are counted."""
+    """Accuracy and loss; where a decoder would write, its predicted tokens are counted instead."""
     if not _writes(model, examples):
         found = evaluate(model, tokenizer, examples, batch_size, max_length)
         return {"accuracy": found.accuracy, "loss": found.loss}
@@ -384,39 +459,3 @@ def _eval_mode(model: PreTrainedModel) -> Iterator[None]:
 
 def _labelled(row: dict[str, Any]) -> list[int]:
     return [label for label in row["labels"] if label != IGNORED]
-
-
-def decay_groups(parameters: Sequence[torch.Tensor], weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups for an optimizer, with weight decay on matrices only.
-
-    Args:
-        parameters: what trains.
-        weight_decay: of the matrices; biases, norms and other vectors get none.
-    """
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def _diagnosis(
-    attachment: Attachment, history: History, loss: float, norm: float, rate: float
-) -> str:
-    """Say where training stopped and why it probably did."""
-    step = len(history.losses) + 1
-    what = f"loss {loss}" if not math.isfinite(loss) else f"a gradient of norm {norm}"
-    broken = [
-        name for name, p in attachment.model.named_parameters() if not torch.isfinite(p).all()
-    ]
-    if step == 1 and broken:
-        cause = f"{broken[0]} was not finite before training: load the backbone again"
-    elif attachment.model.dtype == torch.float16:
-        cause = "float16 overflows beyond 65504: load the model in float32 or bfloat16"
-    elif step == 1:
-        cause = "the first batch gives it: look for labels that are all ignored or empty inputs"
-    else:
-        lower = history.settings["learning_rate"] / 10
-        cause = f"the learning rate {rate:.2g} is probably too large: try {lower:.2g}"
-    last = f"; the loss before was {history.losses[-1]:.3f}" if history.losses else ""
-    return f"training stopped at step {step} with {what}{last}; {cause}"

@@ -1,12 +1,15 @@
 """Training and evaluation: what is learned, what moves, what is written down, and how it stops."""
 
 import dataclasses
+import inspect
 import json
 import math
 import random
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny import snapshot, tiny, unchanged
 from tiny_text import SIZE, decoder_tokenizer, wordpiece_tokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -22,6 +25,7 @@ from peftlab import (
     anatomy,
     evaluate,
     train,
+    training,
 )
 from peftlab.attach import attaching
 from peftlab.methods.base import Method
@@ -240,6 +244,22 @@ def test_learning_rate_rises_linearly_and_falls_linearly_to_almost_nothing(token
     assert rates[:10] == pytest.approx([0.01 * (i + 1) / 10 for i in range(10)])
     assert rates[10:] == pytest.approx([0.01 * (30 - i) / 30 for i in range(30)])
     assert max(rates) == 0.01 and 0 < rates[-1] < 0.04 * max(rates)
+
+
+@given(st.data())
+def test_the_rate_rises_to_the_whole_and_never_ends_at_nothing(data):
+    total = data.draw(st.integers(1, 60))
+    rise = data.draw(st.integers(1, total))
+    shares = [training.rate(step, total, rise) for step in range(total)]
+    assert max(shares) == shares[rise - 1] == 1
+    assert shares[:rise] == sorted(set(shares[:rise]))
+    assert shares[rise:] == sorted(shares[rise:], reverse=True) and min(shares) > 0
+
+
+def test_the_history_keeps_every_setting_under_the_name_of_its_argument(tokenizer):
+    kept = set(inspect.signature(train).parameters)
+    kept -= {"attachment", "tokenizer", "task", "progress"}
+    assert set(short(attached(), tokenizer, epochs=1).settings) == kept
 
 
 @pytest.mark.parametrize("warmup, highest", [(0, 0), (0.5, 4), (1, 9)])

@@ -262,10 +262,16 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
     Args:
         name: one of `BUNDLED`, or "facts/RELATION"; a TSV, CSV or JSONL file, which is split
             80/10/10; a folder with train, validation and test files; or "hub:ID" or
-            "hub:ID/CONFIG" with the extra `hub`.
+            "hub:ID/CONFIG" with the extra `hub`. Where a set of the hub has no test split with
+            answers, its validation split is the test. What is missing then is taken from its
+            training split, a tenth each.
         columns: which columns to read, when they are not called text, text_pair, label, tokens,
             tags, target or references, for example {"text": "comment", "label": "stars"}.
-        seed: of the 80/10/10 split of a single file.
+        seed: decides which texts come into which split, where peftlab splits. Equal texts always
+            come into the same one.
+
+    Returns:
+        The task, with all three splits.
 
     Raises:
         ValueError: nothing of that name, a missing column, an empty file or field, a label that
@@ -282,7 +288,7 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
     if name in BUNDLED:
         return _bundled(name)
     if name.startswith("hub:"):
-        return _from_hub(name, columns)
+        return _from_hub(name, columns, seed)
     path = Path(name)
     if name.strip() and path.is_dir():
         found = {
@@ -298,7 +304,10 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
     elif path.is_file():
         rows = read_rows(path)
         found = find_columns(path.name, list(rows[0]), columns or {})
-        rows = _split(rows, found.get("tokens") or found["text"], seed)
+        for number, row in enumerate(rows, start=1):
+            row[NUMBER] = number
+        text = found.get("tokens") or found["text"]
+        rows = _split(path.name, rows, text, ("test", "validation"), seed)
     else:
         raise ValueError(
             f"no task {name!r}: bundled are {', '.join(BUNDLED)}; "
@@ -361,7 +370,7 @@ def _check_prompt(prompt: str) -> None:
             )
 
 
-def _from_hub(name: str, columns: Mapping[str, str] | None) -> Task:
+def _from_hub(name: str, columns: Mapping[str, str] | None, seed: int) -> Task:
     try:
         metadata.version("datasets")  # importing could find a folder that is called datasets
     except metadata.PackageNotFoundError:
@@ -381,20 +390,18 @@ def _from_hub(name: str, columns: Mapping[str, str] | None) -> Task:
             f"file; bundled are {', '.join(BUNDLED)}"
         ) from error
     rows = {split: [dict(row) for row in loaded[split]] for split in SPLITS if split in loaded}
-    if "train" not in rows:
+    if not rows.get("train"):
         raise ValueError(f"{name!r} has no train split; it has: {', '.join(loaded)}")
-    for wanted, source in (("validation", "train"), ("test", "validation")):
-        hidden = (
-            wanted in rows
-            and "label" in rows[wanted][0]
-            and all(r["label"] == -1 for r in rows[wanted])
-        )
-        if wanted not in rows or hidden:  # many benchmarks keep their test labels to themselves
-            if source == "validation":
-                rows["test"] = rows["validation"]
-                rows["validation"], rows["train"] = _halves(rows["train"], 0.1)
-            else:
-                rows["validation"], rows["train"] = _halves(rows["train"], 0.1)
+    found = find_columns(name, list(rows["train"][0]), columns or {})
+    for split in ("validation", "test"):
+        if split in rows and _hidden(rows[split], found.get("label")):
+            del rows[split]
+    if "test" not in rows and "validation" in rows:
+        rows["test"] = rows.pop("validation")
+    missing = [split for split in ("test", "validation") if split not in rows]
+    if missing:
+        text = found.get("tokens") or found["text"]
+        rows |= _split(name, rows["train"], text, missing, seed)
     names = {
         column: feature.names
         for column, feature in loaded["train"].features.items()
@@ -413,36 +420,32 @@ def _load_hub(datasets: Any, dataset_id: str, config: str) -> Any:
         return datasets.load_dataset(dataset_id, config)
 
 
-def _split(rows: list[dict[str, Any]], column: str, seed: int) -> dict[str, list[dict[str, Any]]]:
-    """80/10/10, seeded; examples with the same text stay in one split."""
-    for number, row in enumerate(rows, start=1):
-        row[NUMBER] = number
+def _hidden(rows: list[dict[str, Any]], label: str | None) -> bool:
+    """Whether a split has no answers: many benchmarks keep the labels of the test to themselves."""
+    return all(row.get(label) == -1 for row in rows)
+
+
+def _split(
+    name: str, rows: list[dict[str, Any]], text: str, wanted: Sequence[str], seed: int
+) -> dict[str, list[dict[str, Any]]]:
+    """A tenth of the rows for each split that is wanted, and the others for training.
+
+    Rows of the same text come into the same split.
+    """
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(str(row.get(column)), []).append(row)
+        groups.setdefault(str(row.get(text)), []).append(row)
     if len(groups) < 10:
         raise ValueError(
-            "a single file needs at least 10 different texts to be split 80/10/10, "
-            f"got {len(groups)}"
+            f"{name}: at least 10 different texts are needed to take {' and '.join(wanted)} "
+            f"examples from, got {len(groups)}"
         )
     order = sorted(groups)
     random.Random(seed).shuffle(order)
-    tenth = max(1, len(order) // 10)
-    parts = {
-        "test": order[:tenth],
-        "validation": order[tenth : 2 * tenth],
-        "train": order[2 * tenth :],
-    }
-    return {split: [row for key in keys for row in groups[key]] for split, keys in parts.items()}
-
-
-def _halves(
-    rows: list[dict[str, Any]], share: float
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    rows = list(rows)
-    random.Random(0).shuffle(rows)
-    cut = max(1, int(share * len(rows)))
-    return rows[:cut], rows[cut:]
+    tenth = len(order) // 10
+    keys = {split: order[i * tenth : (i + 1) * tenth] for i, split in enumerate(wanted)}
+    keys["train"] = order[len(wanted) * tenth :]
+    return {split: [row for key in own for row in groups[key]] for split, own in keys.items()}
 
 
 def _task(

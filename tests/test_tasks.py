@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections import Counter
 from importlib import metadata
+from itertools import combinations
 from types import SimpleNamespace
 
 import pytest
@@ -740,6 +741,23 @@ def test_hub_set_with_training_data_alone_is_split(hub):
     task = load_task("hub:mine")
     together = [text for split in SPLITS for text in texts(task, split)]
     assert sorted(together) == sorted(f"train {i}" for i in range(40))
+
+
+@pytest.mark.parametrize("given", [("train",), ("train", "validation"), ("train", "test")])
+def test_equal_texts_of_a_hub_set_stay_together_and_the_seed_decides_where(hub, given):
+    rows = HubSplit(hub_rows("train", 40) + hub_rows("train", 40, label=0))
+    hub["mine",] = {split: hub_rows(split, 6) for split in given} | {"train": rows}
+    tasks = [load_task("hub:mine", seed=seed) for seed in (0, 0, 1)]
+    assert tasks[0] == tasks[1] and tasks[0] != tasks[2]
+    for task in tasks:
+        for one, other in combinations(SPLITS, 2):
+            assert not {*texts(task, one)} & {*texts(task, other)}
+
+
+def test_hub_set_of_few_texts_is_refused(hub):
+    hub["mine",] = {"train": HubSplit(hub_rows("train", 9) * 5)}
+    with pytest.raises(ValueError, match=r"hub:mine: at least 10 different texts .* got 9"):
+        load_task("hub:mine")
 
 
 def test_hub_set_without_training_data_is_refused(hub):

@@ -1,4 +1,4 @@
-"""What is left of a trained method without some of its parts, and what it changes at its start."""
+"""What a trained method can do without some of its parts, and what adapters change at the start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from peftlab.modules.adapter import Bottleneck
 
 
 def adapters_by_layer(model: PreTrainedModel) -> list[list[Bottleneck]]:
-    """The adapters of every layer, the lowest layer first; an encoder's before its decoder's.
+    """The adapters of each layer.
+
+    Args:
+        model: with adapters attached.
+
+    Returns:
+        One list for each layer, the lowest layer first. In an encoder-decoder model the layers of
+        the encoder come first.
 
     Raises:
         ValueError: the model has none.
@@ -36,14 +43,20 @@ def adapters_by_layer(model: PreTrainedModel) -> list[list[Bottleneck]]:
 
 @contextmanager
 def without_adapters(model: PreTrainedModel, layers: Iterable[int]) -> Iterator[PreTrainedModel]:
-    """The model with the adapters of some layers taken away, for the length of a `with` block.
+    """Take the adapters of some layers away, for the length of a `with` block.
 
-    An adapter whose up-projection is zero passes everything through. Norms that trained stay as
-    they are, as in Houlsby et al. (2019, section 3.6, arXiv 1902.00751v2).
+    Their up-projections are set to zero, so that they pass on what they get. Norms that trained
+    keep their trained values, as in Houlsby et al. (2019, section 3.6, arXiv 1902.00751v2).
 
     Args:
         model: with adapters attached.
-        layers: indices from 0, the lowest.
+        layers: indices of layers; 0 is the lowest.
+
+    Yields:
+        The same model.
+
+    Raises:
+        ValueError: the model has no adapters.
     """
     by_layer = adapters_by_layer(model)
     ups = [adapter.up for layer in layers for adapter in by_layer[layer]]
@@ -61,14 +74,17 @@ def without_adapters(model: PreTrainedModel, layers: Iterable[int]) -> Iterator[
 
 
 def span_ablation(model: PreTrainedModel, measure: Callable[[], float]) -> list[list[float | None]]:
-    """What `measure` says without the adapters of layers i to j, for every span.
+    """Measure the model without the adapters of layers i to j, for every i and j.
 
     Args:
         model: with adapters attached.
-        measure: of the model as it is when called, without arguments.
+        measure: called without arguments; it looks at the model as it is at that moment.
 
     Returns:
-        Rows i and columns j from 0; None where j is below i.
+        A table with a row for each i and a column for each j, from 0; None where j is below i.
+
+    Raises:
+        ValueError: the model has no adapters.
     """
     depth = len(adapters_by_layer(model))
     found: list[list[float | None]] = [[None] * depth for _ in range(depth)]
@@ -87,17 +103,18 @@ def initial_change(
     stds: Sequence[float],
     seed: int = 0,
 ) -> dict[tuple[int, float], float]:
-    """How far attaching adapters moves the logits, by size and initial deviation; nothing trains.
+    """How far attaching untrained adapters moves the logits.
 
     Args:
         model: a plain backbone; it is left as it was.
-        batch: its inputs.
-        bottlenecks: sizes m.
-        stds: initial standard deviations.
-        seed: of the adapters.
+        batch: inputs of the model.
+        bottlenecks: sizes m to try.
+        stds: standard deviations of the initial weights to try.
+        seed: of the initial weights.
 
     Returns:
-        Root mean square of the change over that of the plain logits, around their mean.
+        For each pair (size, deviation) the root mean square of the change, divided by the standard
+        deviation of the plain logits.
     """
     plain = model(**batch).logits
     spread = (plain - plain.mean()).pow(2).mean().sqrt()
@@ -113,15 +130,17 @@ def initial_change(
 
 
 def bias_change(attachment: Attachment) -> dict[str, list[float]]:
-    """How far each bias moved in training: mean |b_now - b_start|, by kind and layer.
+    """How far each bias moved in training: mean |b_now - b_start|.
 
     Ben Zaken et al. (2021, figure 1, arXiv 2106.10199).
 
     Args:
-        attachment: of BitFit, on a backbone whose query, key and value have a bias each.
+        attachment: of BitFit, on a backbone whose query, key and value each have a bias of their
+            own.
 
     Returns:
-        By kind in the order of a layer, one number a layer; kinds that did not train are left out.
+        For each kind of bias one number for each layer, the lowest first. Kinds that did not train
+        are left out.
     """
     names = _trained_biases(attachment)
     moved = _distance_from_start(attachment, [n for own in names.values() for n in own])
@@ -131,14 +150,14 @@ def bias_change(attachment: Attachment) -> dict[str, list[float]]:
 
 @torch.no_grad()
 def bias_effect(attachment: Attachment, batch: Mapping[str, Tensor]) -> dict[str, float]:
-    """How far the logits move when the biases of one kind go back to where they started, by kind.
+    """How far the logits move when the biases of one kind get back the values before training.
 
     Args:
         attachment: of BitFit, see `bias_change`; it is left as it was.
         batch: inputs of the model.
 
     Returns:
-        The largest absolute change of a logit.
+        The largest absolute change of a logit, for each kind of bias that trained.
     """
     model, trained = attachment.model, attachment.named_parameters()
     now, found = model(**batch).logits, {}
@@ -163,6 +182,7 @@ def _trained_biases(attachment: Attachment) -> dict[str, list[str]]:
 
 
 def _distance_from_start(attachment: Attachment, names: Sequence[str]) -> dict[str, Tensor]:
+    """How far training moved each of these parameters: its value now minus that before."""
     trained = attachment.named_parameters()
     now = {name: trained[name].detach().clone() for name in names}
     with attachment.disabled():

@@ -1,4 +1,7 @@
-"""The numbers behind the figures: updates, their singular values, subspaces and truncations."""
+"""The numbers behind the figures: updates, their singular values, subspaces and truncations.
+
+Axes: a weight matrix and its update are (d_out, d_in). D is the width of the model, R a rank.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,17 @@ def updates(
 ) -> dict[str, Tensor]:
     """How far training moved each weight matrix of these roles; the model is left as it was.
 
-    For LoRA that is (alpha / r) B A itself; for full fine-tuning, the weight minus what it was.
+    For LoRA this is (alpha / r) B A. For full fine-tuning it is the weight now minus the weight
+    before training.
 
     Args:
-        attachment: of any method, merged or not; a role that it does not train moved by zero.
+        attachment: of any method, merged or not. A weight that the method does not train has moved
+            by zero.
         roles: some of `anatomy.ROLES`.
 
     Returns:
-        By module path, each (d_out, d_in), on the CPU; a part of a fused map has ".parts" and its
-        role behind the path.
+        One update for each module path, (d_out, d_in), on the CPU. GPT-2 keeps three projections in
+        one module: the path of such a projection ends with ".parts." and its role.
 
     Raises:
         ValueError: the attachment is detached.
@@ -49,25 +54,25 @@ def updates(
 def weights(
     model: PreTrainedModel, roles: tuple[str, ...] = ("query", "value")
 ) -> dict[str, Tensor]:
-    """The weight matrices of these roles, without an update beside them.
+    """The weight matrices of these roles. What a method added beside them is not in them.
 
     Args:
         model: of a supported family, with or without a method attached.
         roles: some of `anatomy.ROLES`.
 
     Returns:
-        Copies by module path, as `updates` names them; each (d_out, d_in), on the CPU.
+        One copy for each module path, (d_out, d_in), on the CPU; the paths are those of `updates`.
     """
     return {_path(p): _matrix(model, p).clone() for p in projections(model) if p.role in roles}
 
 
 def _path(p: Projection) -> str:
-    """Module path of a projection; a fused one gets its role behind it."""
+    """Module path of a projection; the path of a fused one ends with its role."""
     return p.name if p.part is None else f"{p.name}.parts.{p.role}"
 
 
 def _matrix(model: PreTrainedModel, p: Projection) -> Tensor:
-    """The weight of a projection, (d_out, d_in), cut out of a fused map where it stands in one."""
+    """The weight of a projection, (d_out, d_in); that of a fused one is cut out of its module."""
     module = model.get_submodule(p.name)
     base = module.base if isinstance(module, Addition) else module
     weight = base.weight.detach().cpu()
@@ -84,13 +89,13 @@ def _low_rank_update(model: PreTrainedModel, p: Projection) -> LowRankUpdate | N
 
 
 def stored_updates(folder: str | Path) -> dict[str, Tensor]:
-    """The updates of a LoRA that `checkpoints.save` wrote, without loading its backbone.
+    """The updates of a stored LoRA, read from its files alone: no backbone is loaded.
 
     Args:
-        folder: as given to `save`.
+        folder: the one that was given to `attachment.save`.
 
     Returns:
-        All of its updates by module path, as `updates` names them; each (d_out, d_in).
+        One update for each module path, (d_out, d_in); the paths are those of `updates`.
 
     Raises:
         ValueError: the folder is damaged or holds another method.
@@ -112,16 +117,16 @@ def stored_updates(folder: str | Path) -> dict[str, Tensor]:
 def mean_overlap(
     first: dict[str, Tensor], second: dict[str, Tensor], rows: int, columns: int
 ) -> list[list[float]]:
-    """`overlap` of two sets of updates, averaged over their matrices.
+    """The `overlap` of two updates of the same matrix, averaged over the matrices of a model.
 
     Args:
         first: updates by module path, each (d_out, d_in).
-        second: updates of the same matrices; others are left out.
-        rows: top directions of `first`, at most the smaller dimension of a matrix.
-        columns: top directions of `second`, likewise.
+        second: updates of at least the same matrices; further ones are not read.
+        rows: how many top directions of `first` to compare, at most min(d_out, d_in).
+        columns: how many top directions of `second` to compare, at most min(d_out, d_in).
 
     Returns:
-        `rows` lists of `columns` numbers from 0 to 1.
+        A table of `rows` by `columns` numbers from 0 to 1.
     """
     maps = [
         torch.tensor(overlap(directions(first[name], rows), directions(second[name], columns)))
@@ -131,22 +136,40 @@ def mean_overlap(
 
 
 def random_like(matrix: Tensor, seed: int = 0) -> Tensor:
-    """A Gaussian matrix of the same shape and Frobenius norm: the control of every spectrum."""
+    """A Gaussian matrix of the same shape and Frobenius norm: the control of every spectrum.
+
+    Args:
+        matrix: the one to imitate.
+        seed: of the random numbers.
+
+    Returns:
+        A matrix of the same shape.
+    """
     drawn = torch.randn(matrix.shape, generator=torch.Generator().manual_seed(seed))
     return drawn * (matrix.norm() / drawn.norm())
 
 
 def spectrum(matrix: Tensor) -> list[float]:
-    """The min(d_out, d_in) singular values of a matrix (d_out, d_in), the largest first."""
+    """All singular values of a matrix, the largest first.
+
+    Args:
+        matrix: (d_out, d_in).
+
+    Returns:
+        min(d_out, d_in) numbers.
+    """
     return torch.linalg.svdvals(matrix.float()).tolist()
 
 
 def effective_rank(values: list[float], share: float = 0.9) -> int:
-    """How many directions carry `share` of the squared Frobenius norm; 0 for a zero matrix.
+    """How many directions a matrix needs for `share` of its squared Frobenius norm.
 
     Args:
-        values: singular values, the largest first, at least one.
+        values: its singular values, the largest first, at least one.
         share: above 0, at most 1.
+
+    Returns:
+        The number of directions; 0 for a matrix of zeros.
     """
     energy = (torch.tensor(values, dtype=torch.float64) ** 2).cumsum(0)
     return int((energy < share * energy[-1]).sum()) + int(energy[-1] > 0)
@@ -163,7 +186,7 @@ def overlap(first: Tensor, second: Tensor) -> list[list[float]]:
         second: the same, (J, D).
 
     Returns:
-        I rows of J numbers.
+        phi as a table of I rows and J columns.
     """
     squared = (first @ second.T) ** 2  # (I, J)
     total = squared.cumsum(0).cumsum(1)
@@ -177,8 +200,9 @@ def directions(matrix: Tensor, count: int) -> Tensor:
     """The `count` right singular directions with the largest singular values.
 
     Args:
-        matrix: (d_out, d_in); directions beyond its rank are orthonormal, but arbitrary.
-        count: at most the smaller dimension.
+        matrix: (d_out, d_in). Directions beyond its rank are orthonormal to the others, and
+            otherwise arbitrary.
+        count: at most min(d_out, d_in).
 
     Returns:
         Orthonormal rows, (count, d_in).
@@ -187,7 +211,16 @@ def directions(matrix: Tensor, count: int) -> Tensor:
 
 
 def random_directions(count: int, width: int, seed: int = 0) -> Tensor:
-    """Orthonormal rows in random directions, (count, width); `count` is at most `width`."""
+    """Orthonormal rows in random directions.
+
+    Args:
+        count: number of rows, at most `width`.
+        width: D, length of a row.
+        seed: of the random numbers.
+
+    Returns:
+        (count, D)
+    """
     drawn = torch.randn(width, count, generator=torch.Generator().manual_seed(seed))
     return torch.linalg.qr(drawn).Q.T
 
@@ -195,10 +228,10 @@ def random_directions(count: int, width: int, seed: int = 0) -> Tensor:
 def amplification(weight: Tensor, delta: Tensor, rank: int) -> dict[str, float]:
     """How much an update emphasises directions that the weight has, but weakly.
 
-    With U and V the top left and right singular directions of the update, |U' W V| is how much of
-    W lies in the update's subspace, and |dW| / |U' W V| the amplification (Hu et al., 2021, section
-    7.3, arXiv 2106.09685). The same projection with W's own top directions and with random ones
-    stands beside it.
+    U and V are the top left and right singular directions of the update dW. |U' W V| says how much
+    of W lies in the subspace of the update, and |dW| / |U' W V| is the amplification factor (Hu et
+    al., 2021, section 7.3, arXiv 2106.09685). For comparison, W is projected on its own top
+    directions and on random ones, too.
 
     Args:
         weight: W, (d_out, d_in).
@@ -206,8 +239,9 @@ def amplification(weight: Tensor, delta: Tensor, rank: int) -> dict[str, float]:
         rank: number of directions.
 
     Returns:
-        Frobenius norms: "inside", U' W V; "inside_own" and "inside_random", the same with the other
-        directions; "delta" and "weight"; and "factor", delta over inside.
+        Five Frobenius norms: "inside" of U' W V; "inside_own", with the top directions of W in
+        place of U and V; "inside_random", with random directions in their place; "delta" of dW;
+        "weight" of W. And "factor", which is delta / inside.
     """
 
     def projected(left: Tensor, right: Tensor) -> float:  # left (d_out, rank), right (rank, d_in)
@@ -232,12 +266,15 @@ def amplification(weight: Tensor, delta: Tensor, rank: int) -> dict[str, float]:
 def mean_amplification(
     weights: dict[str, Tensor], updates: dict[str, Tensor], rank: int
 ) -> dict[str, float]:
-    """`amplification` averaged over the matrices of a model.
+    """The `amplification`, averaged over the matrices of a model.
 
     Args:
-        weights: W by module path, each (d_out, d_in); those without an update are left out.
-        updates: of some of these matrices, at least one.
+        weights: W by module path, each (d_out, d_in). A W without an update is not read.
+        updates: dW by module path, for at least one of these matrices.
         rank: number of directions.
+
+    Returns:
+        The mean of each value that `amplification` gives, by the same names.
     """
     each = [amplification(weights[name], delta, rank) for name, delta in updates.items()]
     return {key: sum(found[key] for found in each) / len(each) for key in each[0]}
@@ -246,11 +283,15 @@ def mean_amplification(
 def effective_ranks(
     spectra: dict[str, dict[str, list[float]]], share: float = 0.9
 ) -> list[dict[str, Any]]:
-    """`effective_rank` over all matrices: one row a label with the fewest, the mean and the most.
+    """The `effective_rank` of several kinds of update, over all matrices of a model.
 
     Args:
-        spectra: singular values by matrix, each by label.
+        spectra: for each matrix, the singular values of each kind of update, by its label.
         share: of the squared Frobenius norm.
+
+    Returns:
+        One row for each label: the label as "update", and the "fewest", the "mean" and the "most"
+        directions that a matrix needs.
     """
     rows = []
     for label in next(iter(spectra.values())):
@@ -261,17 +302,18 @@ def effective_ranks(
 
 
 def truncated(attachment: Attachment, rank: int) -> dict[str, Tensor]:
-    """The state of a LoRA attachment with every update cut to its largest singular directions.
+    """The state of a LoRA attachment, with each update reduced to its top singular directions.
 
-    What is left is the best approximation of that rank (Eckart and Young, 1936).
+    A reduced update is the best approximation of its rank (Eckart and Young, 1936).
 
     Args:
         attachment: of LoRA, not merged; it is only read.
-        rank: directions to keep, from 0, which leaves nothing of the update; from the trained rank
-            on, all of it stays.
+        rank: how many directions stay. With 0 nothing of the update stays; with the trained rank or
+            more, all of it.
 
     Returns:
-        As `Attachment.state_dict`, with factors A (R, d_in) and B (d_out, R) of the trained rank R.
+        What `attachment.load_state_dict` takes: factors A (R, d_in) and B (d_out, R), whose R is
+        the trained rank, so that the shapes still fit.
 
     Raises:
         ValueError: the model carries no low-rank update.
@@ -287,7 +329,8 @@ def truncated(attachment: Attachment, rank: int) -> dict[str, Tensor]:
     for name, module in low_rank.items():
         u, s, v = torch.linalg.svd(module.delta_weight().detach().cpu(), full_matrices=False)
         r = module.lora_A.shape[0]
-        kept = s[:r] * (torch.arange(r) < rank)
+        kept = s[:r].clone()
+        kept[rank:] = 0
         state[f"{name}.lora_A"] = v[:r].contiguous()  # (R, d_in)
         # alpha = 0 scales every update to zero, and there is nothing to divide
         state[f"{name}.lora_B"] = (u[:, :r] * kept / (module.scaling or 1.0)).contiguous()
@@ -297,14 +340,20 @@ def truncated(attachment: Attachment, rank: int) -> dict[str, Tensor]:
 def truncation_curve(
     attachment: Attachment, ranks: Iterable[int], measure: Callable[[], float]
 ) -> dict[int, float]:
-    """What `measure` says with every update cut to each rank, by rank.
+    """Measure a LoRA model with its updates reduced to one rank after another.
 
-    The trained update is put back afterwards, also when `measure` raises.
+    The trained updates are put back afterwards, also when `measure` raises.
 
     Args:
-        attachment: see `truncated`.
-        ranks: from 0.
-        measure: of the model as it is when called, without arguments.
+        attachment: of LoRA, not merged.
+        ranks: each at least 0; see `truncated`.
+        measure: called without arguments; it looks at the model as it is at that moment.
+
+    Returns:
+        What `measure` gave at each rank.
+
+    Raises:
+        ValueError: the model carries no low-rank update.
     """
     whole, found = attachment.state_dict(), {}
     try:
@@ -321,16 +370,17 @@ def truncation_curve(
 def merge_timing(
     attachment: Attachment, plain: PreTrainedModel, batch: dict[str, Tensor]
 ) -> dict[str, float]:
-    """Forward time of the unmerged and the merged model over the plain one's; what merging moves.
+    """Compare the forward time of a model, unmerged and merged, with that of the plain backbone.
 
     Args:
-        attachment: trained; it is unmerged before and after.
-        plain: the same backbone with nothing attached; it is moved to the device of the other.
+        attachment: trained and not merged; it is not merged afterwards, either.
+        plain: the same backbone with nothing attached. It is moved to the device of the other.
         batch: inputs that both models take.
 
     Returns:
-        "merged" and "unmerged", time ratios; "difference", how far merging moves a logit at most;
-        "extra", modules that the merged model has beyond the plain one's.
+        "unmerged" and "merged": forward time divided by that of the plain backbone. "difference":
+        the largest change of a logit by merging. "extra": how many more modules the merged model
+        has than the plain backbone.
     """
     model = attachment.model
     plain = plain.to(model.device)
@@ -355,18 +405,18 @@ def merge_timing(
 def time_ratio(
     first: Callable[[], Any], second: Callable[[], Any], repeats: int = 15
 ) -> tuple[float, list[float]]:
-    """How much longer `second` takes than `first`.
+    """The time of `second` divided by the time of `first`.
 
-    They alternate, and so does which of them comes first: a machine that slows down or speeds up
-    favours neither.
+    Both are timed in pairs, and in every other pair `second` runs before `first`. So a machine that
+    slows down or speeds up meanwhile favours neither.
 
     Args:
         first: what to compare with; called without arguments.
-        second: what to time.
-        repeats: ratios to measure, after one call of each that is not timed; an odd number.
+        second: what to time; called without arguments.
+        repeats: number of pairs, odd. Before them each is called once without being timed.
 
     Returns:
-        The median ratio of their times, and all ratios in order.
+        The median of the ratios, and all ratios in the order in which they were measured.
     """
     first(), second()
     ratios = []

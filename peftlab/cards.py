@@ -1,4 +1,7 @@
-"""The card of a pretrained backbone: what it was trained on, how the loss fell, what it knows."""
+"""The card of a pretrained backbone.
+
+It says what the backbone was trained on, how its loss fell, and what it knows.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,16 @@ ABOUT = {
 
 
 def write_card(folder: str | Path, results: Sequence[Result]) -> Path:
-    """Write README.md, loss.svg and probes.json beside the weights, and the checksums anew.
+    """Write the card, README.md, with loss.svg and probes.json, into the folder of a backbone.
+
+    The checksums of the folder are written again, since there are new files.
 
     Args:
-        folder: a backbone as `pretrain` leaves it.
+        folder: of a backbone, as `pretrain` leaves it.
         results: as `probe` gives them.
 
     Returns:
-        README.md.
+        The path of README.md.
     """
     folder = Path(folder)
     made = json.loads((folder / "pretraining.json").read_text())
@@ -47,6 +52,7 @@ def write_card(folder: str | Path, results: Sequence[Result]) -> Path:
 
 
 def _text(made: dict[str, Any], results: Sequence[Result]) -> str:
+    """The text of README.md."""
     recipe, curve = made["recipe"], made["curve"]
     last = curve[-1]
     objective = (
@@ -135,7 +141,7 @@ def _phase(name: str, start: float, row: int) -> str:
 
 
 def _draw_loss(curve: Sequence[dict[str, Any]], path: Path) -> None:
-    """Training and held-out loss by step, as an SVG that is the same each time."""
+    """Draw training and held-out loss over the steps; equal curves give equal SVG files."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

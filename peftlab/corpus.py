@@ -1,4 +1,10 @@
-"""From the pretraining corpus to batches of token ids: tokenizers, rows and masks."""
+"""From the pretraining corpus to batches of token ids: tokenizers, rows and masks.
+
+The corpus is generated document by document. It is cut into shards: one for each interval of a
+pretraining run (see `Recipe`), and, with numbers below 0, shards that no run trains on.
+
+Axes: B rows, T tokens, N batches.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +38,12 @@ MASKED = 0.3  # share of the tokens that the masked phase hides
 
 @cache
 def corpus() -> ModuleType:
-    """The corpus generator, a module with `documents(seed, shard)` and `vocabulary()` among others.
+    """The corpus generator, a module with `documents(seed, shard)`, `vocabulary()` and more.
 
-    It stands with the data, outside of the package, so that it is loaded by its path.
+    It is kept with the data and not in the package: that is why it is loaded by its path.
+
+    Returns:
+        The module; always the same one.
     """
     path = paths.DATASETS / "corpus" / "make_corpus.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -44,7 +53,13 @@ def corpus() -> ModuleType:
 
 
 def corpus_version() -> str:
-    """A checksum over the generator and its words: it changes when any document may."""
+    """A checksum of the generator and its tables of words.
+
+    It differs between two versions of the generator that might write different documents.
+
+    Returns:
+        16 hexadecimal digits.
+    """
     tables = [f"{name}.tsv" for name in corpus().SUBJECTS]
     names = ("make_corpus.py", "lexicon.py", "lexicon.toml", *tables)
     sums = [sha256(paths.DATASETS / "corpus" / name) for name in names]
@@ -52,14 +67,17 @@ def corpus_version() -> str:
 
 
 def train_tokenizer(recipe: Recipe, documents: int = 40_000) -> PreTrainedTokenizerFast:
-    """A tokenizer trained on documents of a shard of their own.
+    """Train a tokenizer on documents that no backbone trains on.
 
-    The lexicon is added 200 times, so that its words become single tokens: rare and common facts
-    are asked for in the same way.
+    All words of the corpus are added 200 times, so that each becomes a single token. Otherwise a
+    rare answer would have more tokens than a common one, and would be harder to give.
 
     Args:
         recipe: decides the kind: byte-level BPE for a decoder, cased WordPiece for an encoder.
         documents: how many to read.
+
+    Returns:
+        A tokenizer of at most `VOCABULARY` tokens.
     """
     made = corpus()
     texts = list(islice(made.documents(recipe.seed, -1), documents))
@@ -103,19 +121,20 @@ def train_tokenizer(recipe: Recipe, documents: int = 40_000) -> PreTrainedTokeni
 def token_rows(
     tokenizer: PreTrainedTokenizerBase, recipe: Recipe, shard: int, steps: int
 ) -> Tensor:
-    """Rows of token ids that all start at the start of a document, in batches.
+    """Batches of token ids, each row of which begins where a document begins.
 
-    Documents follow each other within a row, with an end of text or [SEP] between them; what does
-    not fit at the end of a row is left out.
+    A row holds one document after another, with an end-of-text token or [SEP] behind each. The last
+    document of a row is cut off where the row ends, and its rest is not used.
 
     Args:
-        tokenizer: of the backbone.
-        recipe: gives B, T and the corpus's seed; in the phases of short rows they are 4B and T/4.
-        shard: which part of the corpus.
+        tokenizer: the tokenizer of the backbone.
+        recipe: gives B, T and the seed of the corpus.
+        shard: number of the shard to read.
         steps: N, how many batches.
 
     Returns:
-        (N, B, T) int64
+        (N, B, T) int64. In a phase of short rows it is (N, 4 B, T / 4): as many tokens, in shorter
+        rows.
     """
     phase = recipe.phase(shard)
     parts = 4 if phase in SHORT else 1
@@ -137,15 +156,18 @@ def token_rows(
 def mask_tokens(
     ids: Tensor, tokenizer: PreTrainedTokenizerBase, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Hide 30 % of the tokens: 80 % of these become [MASK], 10 % another token, 10 % stay.
+    """Choose 30 % of the tokens for prediction, and hide most of them.
+
+    Of the chosen tokens 80 % become [MASK], 10 % become a random token, and 10 % stay as they are
+    (Devlin et al., 2018, section 3.1, arXiv 1810.04805, who choose 15 %).
 
     Args:
-        ids: (B, T)
-        tokenizer: gives the mask and the special tokens, which are never hidden.
+        ids: (B, T).
+        tokenizer: says which token is [MASK], and which are special: these are never chosen.
         generator: the source of randomness.
 
     Returns:
-        Inputs and labels, both (B, T); labels are -100 where nothing is to be predicted.
+        Inputs and labels, both (B, T). A label is -100 where the token was not chosen.
     """
     special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
     hidden = (torch.rand(ids.shape, generator=generator) < MASKED) & ~special

@@ -1,10 +1,12 @@
-"""Pretrain the bundled backbones on the project's own corpus, from nothing, on a CPU or a GPU.
+"""Pretrain the bundled backbones on the project's own corpus, from random weights.
 
-pretrain("lab-gpt-nano", "my-backbones")      # the command line: peftlab pretrain lab-gpt-nano
+pretrain(RECIPES["lab-gpt-nano"], "my-backbones")   # on the command line: peftlab pretrain ...
 
-The run is cut into intervals. An interval's rows depend on the recipe's seed and the interval's
-number alone, and a checkpoint is written whole after each: a run that is killed goes on from the
-last one and ends where an uninterrupted run would have.
+A run is cut into intervals. The rows of an interval depend on two numbers alone: the seed of the
+recipe, and the number of the interval. After each interval a checkpoint is written. So a run that
+was killed can go on from its last checkpoint, and it ends where an uninterrupted run would end.
+
+Axes: B rows, T tokens, D width.
 """
 
 from __future__ import annotations
@@ -49,7 +51,15 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """The architecture with random weights and sinusoidal positions."""
+    """Build the model of a recipe, with random weights and sinusoidal positions.
+
+    Args:
+        recipe: gives the sizes and the seed. It sets torch's global seed, too.
+        tokenizer: gives the size of the vocabulary, and the ids of the special tokens.
+
+    Returns:
+        GPT-2 or BERT with its language-model head, on the CPU.
+    """
     torch.manual_seed(recipe.seed)
     heads, vocabulary = recipe.width // 32, len(tokenizer)
     if recipe.decoder:
@@ -92,15 +102,15 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> PreTrainedM
 
 
 def sinusoids(positions: int, width: int, std: float) -> Tensor:
-    """Sines and cosines of falling frequency (Vaswani et al., 2017), scaled to a deviation.
+    """Sines and cosines of falling frequency (Vaswani et al., 2017, section 3.5, arXiv 1706.03762).
 
     Args:
-        positions: T.
+        positions: T, how many.
         width: D, even.
-        std: standard deviation of the entries.
+        std: the standard deviation that the entries are scaled to.
 
     Returns:
-        (T, D)
+        (T, D): the sines in the first half of the columns, the cosines in the second.
     """
     rates = 10_000 ** (-torch.arange(0, width, 2) / width)
     angles = torch.arange(positions)[:, None] * rates  # (T, D/2)
@@ -115,15 +125,20 @@ def loss_of(
     generator: torch.Generator,
     scatter: bool = False,
 ) -> Tensor:
-    """Mean cross-entropy, in nats: of each next token, or of the masked ones.
+    """Mean cross-entropy, in nats, of the next tokens or of the masked tokens.
 
     Args:
         model: GPT-2 or BERT with its language-model head.
-        tokenizer: of the same backbone.
+        tokenizer: the tokenizer of the same backbone.
         ids: (B, T) on the CPU.
-        causal: predict next tokens. An encoder does so under a causal mask.
-        generator: of the masks, and of the places of scattered rows.
-        scatter: let every other row of masked tokens, by chance, start at a random position.
+        causal: whether to predict next tokens; an encoder gets a causal mask for that. Otherwise
+            masked tokens are predicted.
+        generator: the source of randomness for masks and positions.
+        scatter: whether about half of the rows start at a random position instead of the first;
+            used with masked tokens alone.
+
+    Returns:
+        The loss, a tensor of one number.
     """
     device = model.device
     if causal:
@@ -155,23 +170,23 @@ def pretrain(
     device: str | None = None,
     progress: bool = True,
 ) -> Path:
-    """Run a recipe to its end, from the last checkpoint if there is one.
+    """Run a recipe to its end; if there is a checkpoint of it, go on from there.
 
     Args:
         recipe: one of `RECIPES`, or a variation of it.
-        folder: gets the subfolder `recipe.name` with the backbone in Hugging Face format, and
-            `recipe.name`.partial with the checkpoint.
-        device: "cpu" or "cuda"; a GPU when there is one.
-        progress: show a bar.
+        folder: where to write. The backbone gets a subfolder with the name of the recipe, in
+            Hugging Face format. The checkpoint gets another, whose name ends with ".partial".
+        device: "cpu" or "cuda"; None takes a GPU if there is one.
+        progress: whether to show a progress bar.
 
     Returns:
         The backbone's folder: config.json, model.safetensors in float16, the tokenizer,
         pretraining.json (recipe, versions, hardware, loss curve) and SHA256SUMS.
 
     Raises:
-        ValueError: a backbone, a damaged checkpoint or one of another recipe is in the way, or the
-            loss is not finite.
-        KeyboardInterrupt: Ctrl-C; at most one interval is lost.
+        ValueError: the folder holds a finished backbone of that name, a damaged checkpoint, or a
+            checkpoint of another recipe; or the loss is not finite.
+        KeyboardInterrupt: Ctrl-C was pressed. The work of at most one interval is lost.
     """
     folder = Path(folder)
     work = folder / f"{recipe.name}.partial"
@@ -242,9 +257,11 @@ def pretrain(
 
 
 def _learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warmup over 200 steps, then a cosine down to a tenth; at a restart again, from half.
+    """The learning rate of a step.
 
-    Loshchilov and Hutter 2017, SGDR, arXiv 1608.03983.
+    It rises for 200 steps and then falls to a tenth, along a cosine. At each restart it goes back
+    to half of its highest value and falls again (Loshchilov and Hutter, 2017, SGDR, arXiv
+    1608.03983).
     """
     start, length, peak = 0, recipe.fall * recipe.steps, recipe.learning_rate
     ends = [round(share * recipe.steps) for share in (*recipe.restarts, 1.0)]
@@ -259,7 +276,7 @@ def _learning_rate(recipe: Recipe, step: int) -> float:
 def _held_out(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Tensor, causal: bool
 ) -> float:
-    """Loss on documents that training never sees, with the same masks each time."""
+    """The loss on documents that no step trains on, with the same masks in each call."""
     model.eval()
     generator = torch.Generator().manual_seed(0)
     losses = [loss_of(model, tokenizer, ids, causal, generator) for ids in rows]
@@ -267,10 +284,13 @@ def _held_out(
 
 
 def _tokenizer(recipe: Recipe, work: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of the checkpoint, of the bundled backbone that this makes again, or a new one.
+    """The tokenizer for a run.
 
-    Training a tokenizer again breaks ties between words in another way, so that even the first loss
-    would be another.
+    A run that goes on takes the tokenizer of its checkpoint. A run that makes a bundled backbone
+    again takes the tokenizer of that backbone. Any other run trains a new one.
+
+    A tokenizer that is trained again is not exactly the same: words of equal frequency come in
+    another order. Then even the first loss would differ.
     """
     kept = work / "tokenizer"
     if not (work / CHECKPOINT).is_file():  # a tokenizer alone may be another recipe's
@@ -290,12 +310,13 @@ def _tokenizer(recipe: Recipe, work: Path) -> PreTrainedTokenizerBase:
 
 
 def _damaged(path: Path, work: Path, error: Exception) -> str:
+    """What to say about a file that cannot be read."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return f"{path} is damaged ({reason}); delete {work} to start again"
 
 
 def _state_names(model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> Iterator[tuple]:
-    """(name, parameter, optimizer state) of every parameter."""
+    """Name, parameter and optimizer state of each parameter, in the order of the optimizer."""
     names = {id(p): name for name, p in model.named_parameters()}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -308,7 +329,7 @@ def _checkpoint(
     optimizer: torch.optim.Optimizer,
     state: dict[str, Any],
 ) -> None:
-    """Weights, optimizer and progress in one file, so that they cannot disagree."""
+    """Write weights, optimizer state and progress into one file, so that they always agree."""
     tensors = {}
     for name, parameter, kept in _state_names(model, optimizer):
         tensors[f"weight/{name}"] = parameter.detach()
@@ -320,7 +341,14 @@ def _checkpoint(
 def _resume(
     recipe: Recipe, work: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Put the last checkpoint into model and optimizer; the state of a fresh run without one."""
+    """Read the last checkpoint, if there is one, into the model and the optimizer.
+
+    Returns:
+        The progress of the run: recipe, steps done, seconds, loss curve.
+
+    Raises:
+        ValueError: the checkpoint is damaged, or belongs to another recipe.
+    """
     path = work / CHECKPOINT
     settings = json.loads(json.dumps(dataclasses.asdict(recipe))) | {"corpus": corpus_version()}
     if not path.is_file():
@@ -357,7 +385,7 @@ def _finish(
     state: dict[str, Any],
     device: str,
 ) -> Path:
-    """Write the backbone as it ships."""
+    """Write the finished backbone: weights, tokenizer, the record of the run, and checksums."""
     target = folder / recipe.name
     with quiet():
         model.cpu().half().save_pretrained(target)
@@ -377,7 +405,11 @@ def _finish(
 
 
 def write_checksums(folder: Path) -> None:
-    """SHA256SUMS of the files that a backbone is loaded from."""
+    """Write SHA256SUMS, the checksums of all files that a backbone is loaded from.
+
+    Args:
+        folder: of the backbone.
+    """
     names = sorted(p.name for p in folder.iterdir() if p.suffix in (".json", ".safetensors"))
     with write_whole(folder / "SHA256SUMS") as beside:
         beside.write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names))

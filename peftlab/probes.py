@@ -1,10 +1,13 @@
-"""What a backbone knows before any fine-tuning: the gate for shipping it.
+"""What a backbone knows before any fine-tuning. A bundled backbone has to reach certain shares.
 
-found = probe(model, tokenizer)          # the command line: peftlab probe lab-gpt-micro
+found = probe(model, tokenizer)          # on the command line: peftlab probe lab-gpt-micro
 
-Every probe is a text with one answer in it. A decoder sees what stands before the answer and must
-give all its tokens; an encoder sees the whole text with the answer's tokens masked. A question
-counts when every token of its answer is the likeliest one.
+A probe is a list of questions, and a question is a text with one answer in it. A decoder has to
+continue the text before the answer. An encoder sees the whole text, with the tokens of the answer
+masked. An answer is right when each of its tokens is the one that the model finds likeliest at that
+place; a decoder sees the answer's earlier tokens for that.
+
+Axes: B questions, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -48,7 +51,8 @@ _DECODER_GATES = {
     "copying": 0.90,
 }
 
-#: The least share that a backbone must get right to ship; a probe that is not here is reported.
+#: For each bundled backbone, the share of right answers that it must reach, by probe. The results
+#: of all other probes are only reported.
 GATES: dict[str, dict[str, float]] = {
     "lab-gpt-nano": {},
     "lab-gpt-micro": _DECODER_GATES,
@@ -62,10 +66,10 @@ class Question:
     """A text with one answer in it.
 
     Args:
-        before: what stands before the answer, without the space between them.
+        before: the text before the answer, without the space between them.
         answer: one word or more.
-        after: what stands after it.
-        kind: a finer division of the probe, such as the relation.
+        after: the text after the answer.
+        kind: a subgroup of the probe, such as the relation that a fact belongs to.
     """
 
     before: str
@@ -76,14 +80,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Result:
-    """How a probe came out.
+    """The result of one probe.
 
     Args:
-        probe: its name.
+        probe: name of the probe.
         asked: number of questions.
-        right: how many were answered right.
-        by_kind: (right, asked) of each kind.
-        gate: the least share for shipping, or None.
+        right: number of right answers.
+        by_kind: the two numbers (right, asked) for each kind of question.
+        gate: the share of right answers that the backbone must reach; None where none is set.
     """
 
     probe: str
@@ -99,15 +103,18 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether the gate, if there is one, is reached."""
+        """Whether the gate is reached; always true where none is set."""
         return self.gate is None or self.share >= self.gate
 
 
 def questions(seed: int = 0) -> dict[str, list[Question]]:
-    """All questions, by probe.
+    """All questions.
 
     Args:
-        seed: of the documents that look-up and copying ask about.
+        seed: seed of the documents that the polarity, look-up and copying probes ask about.
+
+    Returns:
+        A list of questions for each probe, by its name.
     """
     made = corpus()
     stock = {relation: [wordings[0]] for relation, wordings in made.WORDINGS.items()}
@@ -128,7 +135,7 @@ def questions(seed: int = 0) -> dict[str, list[Question]]:
 
 
 def _facts(made: ModuleType, wordings: Mapping[str, list[str]]) -> Iterator[Question]:
-    """Every fact of the tables, in every wording that is given for its relation."""
+    """Each fact of the tables, in each of the wordings that are given for its relation."""
     for name, (key, relations) in made.SUBJECTS.items():
         for row in made.table(name):
             for relation in relations:
@@ -143,7 +150,7 @@ def _facts(made: ModuleType, wordings: Mapping[str, list[str]]) -> Iterator[Ques
 
 
 def _polarity(made: ModuleType, seed: int) -> Iterator[Question]:
-    """The verdict on a thing of which one aspect was praised or blamed."""
+    """Whether a thing is good or bad, after a sentence that praised or blamed one aspect of it."""
     draw = random.Random(seed)
     for name in ("good", "bad"):
         for word in made.words()[name]:
@@ -153,7 +160,7 @@ def _polarity(made: ModuleType, seed: int) -> Iterator[Question]:
 
 
 def _negation(made: ModuleType) -> Iterator[Question]:
-    """Negations of pairs of aspect and adjective that the corpus never negates."""
+    """Negated adjectives, in pairs of aspect and adjective that the corpus never negates."""
     for name, other in (("good", "bad"), ("bad", "good")):
         for word in made.words()[name]:
             for aspects in made.aspects().values():
@@ -165,7 +172,7 @@ def _negation(made: ModuleType) -> Iterator[Question]:
 def _look_up(
     made: ModuleType, domain: Callable[[Any], str], seed: int, count: int = 300
 ) -> Iterator[Question]:
-    """The last question of documents about people and things with unseen names."""
+    """The last question of a document about people or things whose names the corpus never has."""
     draw = made.UnseenNames(seed)
     for _ in range(count):
         document = domain(draw)
@@ -175,7 +182,7 @@ def _look_up(
 
 
 def _copying(made: ModuleType, seed: int, count: int = 300) -> Iterator[Question]:
-    """The next name of a list of unseen names that is being repeated."""
+    """The next name, in the repetition of a list of names that the corpus never has."""
     draw = made.UnseenNames(seed)
     for _ in range(count):
         names = [made.invented_name(draw) for _ in range(draw.randint(3, 8))]
@@ -192,14 +199,17 @@ def probe(
     seed: int = 0,
     batch_size: int = 64,
 ) -> list[Result]:
-    """Ask a model all questions.
+    """Ask a model all questions of all probes.
 
     Args:
         model: with a causal or masked language-model head; in eval mode.
-        tokenizer: of the same backbone.
-        gates: the least share of each probe, by name; see `GATES`.
-        seed: of the documents that look-up and copying ask about.
-        batch_size: questions at a time.
+        tokenizer: the tokenizer of the same backbone.
+        gates: the share of right answers that it must reach, by probe; see `GATES`.
+        seed: see `questions`.
+        batch_size: how many questions to ask at a time.
+
+    Returns:
+        One result for each probe.
 
     Raises:
         ValueError: a gate for a probe that does not exist.
@@ -226,7 +236,17 @@ def answers_right(
     items: list[Question],
     batch_size: int = 64,
 ) -> list[bool]:
-    """For each question whether every token of the answer is the likeliest one at its place."""
+    """Whether a model answers each question right.
+
+    Args:
+        model: with a causal or masked language-model head; in eval mode.
+        tokenizer: the tokenizer of the same backbone; one with a mask token means an encoder.
+        items: the questions.
+        batch_size: how many questions to ask at a time.
+
+    Returns:
+        One value for each question: whether each token of its answer is the likeliest one.
+    """
     encoder = tokenizer.mask_token_id is not None
     encoded = [_encode(tokenizer, item, encoder) for item in items]
     order = sorted(range(len(items)), key=lambda i: len(encoded[i][0]))
@@ -257,9 +277,9 @@ def answers_right(
 def _encode(
     tokenizer: PreTrainedTokenizerBase, item: Question, encoder: bool
 ) -> tuple[list[int], slice]:
-    """Token ids, and where among them the answer is; a decoder's text ends with the answer.
+    """The token ids of a question, and the place of the answer among them.
 
-    What is too long for the model loses its start.
+    A text that is too long for the model loses its beginning.
     """
     before, answer, after = (
         tokenizer(part, add_special_tokens=False)["input_ids"] if part else []
@@ -273,11 +293,14 @@ def _encode(
 
 
 def table(results: list[Result], kinds: bool = False) -> str:
-    """The results as aligned text, one probe a line.
+    """The results as an aligned table in text, with one line for each probe.
 
     Args:
         results: as `probe` gives them.
-        kinds: a line for each kind as well.
+        kinds: whether to add a line for each kind of question.
+
+    Returns:
+        The lines of the table.
     """
     rows = []
     for r in results:

@@ -1,4 +1,4 @@
-"""What makes each bundled backbone: sizes, phases of the corpus, learning rate, seed."""
+"""The recipe of each bundled backbone: sizes, phases of the corpus, learning rate, seed."""
 
 from __future__ import annotations
 
@@ -7,32 +7,38 @@ from dataclasses import dataclass
 
 from peftlab.families import FAMILIES
 
-SHORT = ("opening", "words", "polarity")  # phases of the corpus that are read in short rows
-SCATTERED = ("polarity",)  # of these, those of which half the rows start at a random position
+#: Phases of the corpus whose rows are a quarter as long as in the others.
+SHORT = ("opening", "words", "polarity")
+#: Phases of the corpus in which half of the rows start at a random position.
+SCATTERED = ("polarity",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What makes a backbone.
+    """The recipe of one backbone.
+
+    A share of the run is a number from 0, its start, to 1, its end.
 
     Args:
-        name: of the backbone.
+        name: name of the backbone.
         family: "gpt2" or "bert".
-        layers: L.
-        width: D; heads are 32 wide.
-        tokens: of the whole run.
-        phases: the corpus's phases, see `datasets/corpus`, and where in the run each starts, from 0
-            to 1. Rows are a quarter as long in `SHORT` ones; in `SCATTERED` ones half of them start
-            at a random position, so that no position is forgotten.
-        fall: share of the run in which the learning rate first falls to a tenth.
-        restarts: where in the run it starts to fall again, from half.
-        causal: share of the run that predicts the next token; the rest predicts masked ones.
+        layers: L, number of layers.
+        width: D, a multiple of 32; each attention head is 32 wide.
+        tokens: tokens of the whole run.
+        phases: phases of the corpus (see `datasets/corpus`), each with the share of the run at
+            which it starts. Rows are shorter in the phases of `SHORT`. In those of `SCATTERED` half
+            of the rows start at a random position, so that the model forgets no position.
+        fall: share of the run in which the learning rate falls to a tenth for the first time.
+        restarts: shares of the run at which the learning rate goes back to half of its highest
+            value and falls again.
+        causal: share of the run that trains on predicting the next token. The rest trains on
+            predicting masked tokens.
         init_std: standard deviation of the initial weights.
-        learning_rate: the highest one.
-        row: T, tokens of a row; also the number of positions.
-        rows: B, rows of a step.
+        learning_rate: its highest value.
+        row: T, tokens in a row; also the number of positions of the model.
+        rows: B, rows in one step.
         interval: steps between two checkpoints.
-        seed: of the corpus, of the weights and of the masks.
+        seed: seed of the corpus, of the initial weights and of the masks.
     """
 
     name: str
@@ -52,7 +58,15 @@ class Recipe:
     seed: int = 0
 
     def phase(self, shard: int) -> str:
-        """Which phase of the corpus an interval reads; shards below 0 are of the middle one."""
+        """The phase of the corpus that one interval of the run reads.
+
+        Args:
+            shard: number of the interval, from 0. A number below 0 stands for held-out documents,
+                which are of the phase "middle".
+
+        Returns:
+            The name of the phase.
+        """
         if shard < 0:
             return "middle"
         done = shard * self.interval / self.steps
@@ -65,7 +79,7 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole run."""
+        """Steps of the whole run: enough for all tokens, rounded up to a whole interval."""
         return math.ceil(self.tokens / (self.row * self.rows * self.interval)) * self.interval
 
 

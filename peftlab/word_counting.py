@@ -1,9 +1,10 @@
 """What counting words achieves on a task: the baselines that a model has to beat.
 
-word_counting(task)     # naive Bayes, the usual tag of a word, or the answer of a similar example
-majority(task)          # one answer for everything
+- `word_counting(task)` uses naive Bayes, the usual tag of each word, or the answer of the most
+  similar training example.
+- `majority(task)` gives every example the same answer.
 
-Both learn from the training split and give the headline score on the test split.
+Both learn from the training split and return the headline score on the test split.
 """
 
 from __future__ import annotations
@@ -22,10 +23,20 @@ from peftlab.tasks import Example, Task
 def word_counting(task: Task) -> float:
     """The headline score on the test split of a model that counts words.
 
-    Classification: multinomial naive Bayes with add-one smoothing; the words of a pair are marked
-    by the text they stand in. Tagging: the most frequent tag of each word, and of all words where
-    the word is new. Texts: the first reference of the training example that shares most words, of
-    several the first of those with fewest words of their own.
+    Which model that is depends on what the task asks for:
+
+    - A label: multinomial naive Bayes with add-one smoothing. In a task of pairs, a word of the
+      first text and the same word in the second text are two different words.
+    - A tag for each word: the tag that the word most often has in training. A word that is new gets
+      the most frequent tag of all.
+    - A text: the first reference of the most similar training example. That is the one with the
+      most words in common; among equals the one with the fewest words, and then the first.
+
+    Args:
+        task: with a training and a test split.
+
+    Returns:
+        The score that `metrics.headline` names, in the units of `metrics.scores`.
     """
     if task.kind == "label":
         return _score(task, _naive_bayes(task))
@@ -35,7 +46,14 @@ def word_counting(task: Task) -> float:
 
 
 def majority(task: Task) -> float:
-    """The headline score on the test split of always giving training's most frequent answer."""
+    """The headline score of giving every test example the most frequent answer of training.
+
+    Args:
+        task: with a training and a test split.
+
+    Returns:
+        The score that `metrics.headline` names, in the units of `metrics.scores`.
+    """
     if not task.labels:
         text = Counter(e.references[0] for e in task.split("train")).most_common(1)[0][0]
         return _score(task, lambda example: text)
@@ -46,12 +64,14 @@ def majority(task: Task) -> float:
 
 
 def _score(task: Task, predict: Callable[[Example], Any]) -> float:
+    """The headline score of one prediction for each test example."""
     examples = task.split("test")
     found = Evaluation(examples, tuple(map(predict, examples)), math.nan)
     return scores(task, found)[headline(task)]
 
 
 def _words(example: Example) -> list[str]:
+    """The words of an example in lower case; in a pair, each begins with the number of its text."""
     texts = [text for text in (example.text, example.text_pair) if text is not None]
     marks = [""] if len(texts) == 1 else ["1 ", "2 "]
     return [
@@ -79,6 +99,7 @@ def _naive_bayes(task: Task) -> Callable[[Example], int]:
 
 
 def _usual_tags(task: Task) -> Callable[[Example], tuple[int, ...]]:
+    """For each word the tag that it most often has in training."""
     tags: defaultdict[str, Counter[int]] = defaultdict(Counter)
     for example in task.split("train"):
         for word, tag in zip(example.text, example.label, strict=True):
@@ -89,6 +110,7 @@ def _usual_tags(task: Task) -> Callable[[Example], tuple[int, ...]]:
 
 
 def _most_similar(task: Task) -> Callable[[Example], str]:
+    """The first reference of the training example that shares the most words."""
     examples = task.split("train")
     bags = [set(_words(example)) for example in examples]
     holders = defaultdict(list)

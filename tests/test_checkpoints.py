@@ -109,7 +109,7 @@ def test_lora_stores_its_factors_and_the_head_and_nothing_of_the_backbone(tmp_pa
     attachment.save(tmp_path)
     stored = load_file(tmp_path / TENSORS)
     factors = {
-        f"bert.encoder.layer.{layer}.attention.self.{target}.lora_{factor}"
+        f"bert.encoder.layer.{layer}.attention.self.{target}.update.lora_{factor}"
         for layer in (0, 1)
         for target in ("query", "value")
         for factor in "AB"

@@ -114,21 +114,21 @@ class Lab:
 
 
 class Renderer(IPythonRenderer):
-    """Markdown to HTML with formulas as MathML."""
+    """Markdown to HTML with formulas as MathML. The methods are mistune's, which calls them."""
 
-    def block_math(self, body: str) -> str:
+    def block_math(self, body: str) -> str:  # noqa: DOC1
         """A formula on its own line."""
         return mathml(body, "block")
 
-    def inline_math(self, body: str) -> str:
+    def inline_math(self, body: str) -> str:  # noqa: DOC1
         """A formula in the text."""
         return mathml(body)
 
-    def latex_environment(self, name: str, body: str) -> str:
+    def latex_environment(self, name: str, body: str) -> str:  # noqa: DOC1
         r"""A formula between \begin and \end."""
         return mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", "block")
 
-    def heading(self, text: str, level: int, **attrs: Any) -> str:
+    def heading(self, text: str, level: int, **attrs: Any) -> str:  # noqa: DOC1
         """A heading that can be linked to, with the name that JupyterLab gives it."""
         plain = html.unescape(re.sub(r"<[^>]+>", "", text)).strip()
         anchor = html.escape(plain.replace(" ", "-"))
@@ -137,7 +137,11 @@ class Renderer(IPythonRenderer):
 
 
 class Exporter(HTMLExporter):
-    """nbconvert's exporter with our renderer and template."""
+    """nbconvert's exporter with our renderer and template.
+
+    Args:
+        options: of nbconvert's exporter, by name.
+    """
 
     def __init__(self, **options: Any):
         super().__init__(
@@ -150,7 +154,7 @@ class Exporter(HTMLExporter):
         )
 
     @jinja2.pass_context
-    def markdown2html(self, context: Any, source: str) -> str:
+    def markdown2html(self, context: Any, source: str) -> str:  # noqa: DOC1
         """The template's filter for markdown cells and outputs."""
         attachments = context.get("cell", {}).get("attachments", {})
         renderer = Renderer(escape=False, attachments=attachments)

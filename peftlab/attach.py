@@ -22,6 +22,9 @@ from transformers.pytorch_utils import Conv1D
 
 from peftlab import anatomy
 from peftlab.methods.base import Method, ParameterCount
+from peftlab.releases import warn_if_untested
+
+warn_if_untested()
 
 
 class Addition(nn.Module):

@@ -15,6 +15,7 @@ from peftlab import anatomy
 from peftlab.families import FAMILIES
 from peftlab.find import folder_of
 from peftlab.refuse import require_number
+from peftlab.releases import warn_if_untested
 from peftlab.tasks import Task
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def load_backbone(
             family or head, or a task whose answers this family cannot write.
         TypeError: `task` is not a Task.
     """
+    warn_if_untested()
     _check_request(task, head, labels)
     folder = folder_of(str(name))
     with quiet(), _naming(name, folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from peftlab.figures import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, Picture, canvas
+from peftlab.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, Picture, canvas
 
 _FROZEN = "#E8E8E8"
 
@@ -219,7 +219,7 @@ def method_map() -> Picture:
             GREEN, (7.3, 4.3)),
         (0.1, 2.9, "04  Prefix-tuning", "extra keys and values\nin every block", RED, (3.9, 3.4)),
         (0.1, 4.35, "06  P-Tuning v2", "the same, for\nunderstanding tasks", RED, (3.9, 3.55)),
-        (0.1, 5.9, "07  BitFit", "every bias; no matrix\ntrains at all", "#CC79A7", (3.9, 5.8)),
+        (0.1, 5.9, "07  BitFit", "every bias; no matrix\ntrains at all", PINK, (3.9, 5.8)),
         (8.5, 6.7, "08  DistilBERT",
             "another model: half the blocks,\nall of it trains, copied from a teacher",
             GREY, (7.8, 7.0)),

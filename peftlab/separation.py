@@ -239,6 +239,9 @@ def table(found: dict[str, Any]) -> str:
 
     Args:
         found: as `separation` gives it.
+
+    Returns:
+        A line for each trial of each study, then a line for each relation of `facts`.
     """
     rows = []
     for row in found["margins"]:

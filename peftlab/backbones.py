@@ -95,6 +95,9 @@ def head_for(task: Task, config: Any) -> str:
         task: its kind decides.
         config: of the backbone.
 
+    Returns:
+        One of `anatomy.HEADS`.
+
     Raises:
         ValueError: the family has no such head, or is not supported.
     """
@@ -234,7 +237,13 @@ def _refuse_gaps(model: PreTrainedModel, head: str | None, missing: Iterable[str
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers from reporting a fresh head, which is what was asked for, and from bars."""
+    """Keep transformers from showing bars, and from reporting that a head is new.
+
+    A new head is what the caller asked for.
+
+    Yields:
+        Nothing; afterwards transformers reports as before.
+    """
     from transformers.utils import logging as transformers_logging
 
     level = transformers_logging.get_verbosity()

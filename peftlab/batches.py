@@ -24,23 +24,31 @@ def encode(
 ) -> list[dict[str, Any]]:
     """Token ids, masks and labels, not yet padded.
 
-    For tagging, a word's label is on its first token. Where texts answer, a decoder gets the text,
-    a space, the first reference and the end token, with labels on the latter two; for a gap "[Y]"
-    it gets what stands before the gap and the first reference, with labels on the latter. A
-    tokenizer with a mask token gets as many masks in place of "[Y]" as the first reference has
-    tokens, with labels on these alone.
+    Where the tokens have labels, they stand in these places:
 
-    The slots "[P]" of a text, which P-Tuning puts there, become the ids -1, -2, and so on.
+    - Tagging: the label of a word is on its first token.
+    - A text that is written: a decoder gets the text, a space, the first reference and the end
+      token. The labels are on the reference and the end token.
+    - A gap "[Y]", with a decoder: it gets the text before the gap and the first reference. The
+      labels are on the reference.
+    - A gap "[Y]", where the tokenizer has a mask token: the gap becomes as many masks as the first
+      reference has tokens. The labels are on the masks.
+
+    P-Tuning puts slots "[P]" into a text. They become the ids -1, -2, and so on.
 
     Args:
         tokenizer: of the backbone.
         examples: of one task.
-        max_length: longer inputs are cut on the right; before an answer, they are cut on the left.
+        max_length: longer inputs are cut on the right; a text before an answer is cut on the left.
+
+    Returns:
+        For each example a dictionary of lists of numbers; "labels" is among them, and is one number
+        where the whole text has a label.
 
     Raises:
-        ValueError: a label would have no place to be: the tokenizer makes nothing of its word, it
-            has no end token, or `max_length` leaves no room for the masks or slots; a decoder would
-            not see the subject of a cloze, which stands after "[Y]"; or a word of a verbalizer is
+        ValueError: a label would have no place: the tokenizer makes nothing of its word, it has no
+            end token, or `max_length` leaves no room for the masks or slots. Or the subject of a
+            cloze stands after "[Y]", where a decoder does not see it; or a word of a verbalizer is
             not a single token.
     """
     choice_ids(tokenizer, examples)
@@ -84,7 +92,7 @@ def encode(
 def _continued(
     tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int
 ) -> dict[str, Any]:
-    """What a decoder reads and goes on with."""
+    """The text that a decoder reads, and the answer that it is to continue with."""
     text, gap, _ = _joined(example).partition(ANSWER)
     if not gap and tokenizer.eos_token_id is None:
         raise ValueError("the tokenizer has no end token to stop at; set tokenizer.eos_token")
@@ -101,7 +109,8 @@ def _continued(
         answer.append(tokenizer.eos_token_id)
     answer = answer[: max_length - 1]
     if (over := len(prompt) + len(answer) - max_length) > 0:
-        first = int(prompt[0] == tokenizer.bos_token_id)  # which a tokenizer put there stays
+        # a start token that the tokenizer put there stays
+        first = 1 if prompt[0] == tokenizer.bos_token_id else 0
         if any(i < 0 for i in prompt[first : first + over]):
             raise ValueError(_lost(text, max_length))
         del prompt[first : first + over]
@@ -116,7 +125,7 @@ def _continued(
 def _masked(
     tokenizer: PreTrainedTokenizerBase, example: Example, max_length: int
 ) -> dict[str, Any]:
-    """What an encoder reads and fills in."""
+    """The text that an encoder reads, with masks where its answer is to stand."""
     before, _, after = _joined(example).partition(ANSWER)
     space = " " if before[-1:].isspace() else ""
     answer = tokenizer(space + example.references[0], add_special_tokens=False).input_ids
@@ -139,15 +148,31 @@ def _joined(example: Example) -> str:
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, answer: str) -> list[int]:
-    """The tokens of an answer where it follows a text, a space in between."""
+    """The tokens of an answer that follows a text, with a space in between.
+
+    Args:
+        tokenizer: of the backbone.
+        answer: a text.
+
+    Returns:
+        Its token ids, without special tokens.
+    """
     return tokenizer(f" {answer.strip()}", add_special_tokens=False).input_ids
 
 
 def choice_ids(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[int] | None:
-    """The tokens among which the answers of a cloze are to be chosen; None where any will do.
+    """The tokens among which the answers of a cloze are chosen.
+
+    Args:
+        tokenizer: of the backbone.
+        examples: of one task.
+
+    Returns:
+        The ids of all choices, with and without a space before them; None where any token may be
+        the answer.
 
     Raises:
-        ValueError: a choice is not a single token.
+        ValueError: a choice is not a single token, or two choices are the same token.
     """
     found: dict[int, str] = {}
     for choice in dict.fromkeys(choice for example in examples for choice in example.choices):
@@ -169,7 +194,10 @@ def choice_ids(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) 
 class _Slots:
     """A tokenizer that knows the slots of a template: the first [P] of a text is -1, the next -2.
 
-    Works on a copy, since a token that was added to a tokenizer cannot be taken out again.
+    It works on a copy, since a token that was added to a tokenizer cannot be taken out again.
+
+    Args:
+        tokenizer: of the backbone; it stays as it is.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
@@ -199,13 +227,14 @@ def _lost(text: str, length: int) -> str:
 class LengthBuckets(torch.utils.data.Sampler):
     """Batches of similar lengths, in an order that seed and epoch decide.
 
-    Shuffled examples are sorted by length within pools of 20 batches, cut into batches, and the
-    batches are shuffled: little padding, and still another batch composition in each epoch.
+    The examples are shuffled, and sorted by length within pools of 20 batches. The pools are cut
+    into batches, and the batches are shuffled. So there is little padding, and in each epoch other
+    examples come together.
 
     Args:
-        lengths: tokens of each example.
-        batch_size: examples a batch; the last batch may be smaller.
-        seed: of the order.
+        lengths: the number of tokens of each example.
+        batch_size: the examples of each batch; the last batch may be smaller.
+        seed: decides the order.
     """
 
     drop_last = False
@@ -238,7 +267,10 @@ def collator(
 
     Args:
         tokenizer: knows the padding token.
-        padding_side: "right" or "left"; the tokenizer's own unless told.
+        padding_side: "right" or "left"; None for the tokenizer's own.
+
+    Returns:
+        A function from encoded examples to a batch of tensors.
     """
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:

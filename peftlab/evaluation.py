@@ -20,7 +20,8 @@ class Evaluation:
 
     Args:
         examples: the examples, in order.
-        predictions: predicted label index of each; for tagging, one a word; or the text it gives.
+        predictions: for each example the index of a label, for tagging one index for each word, or
+            a text.
         loss: mean loss over the labels, or over the tokens of the answers.
     """
 
@@ -32,13 +33,19 @@ class Evaluation:
     def accuracy(self) -> float:
         """Share of correct answers, from 0 to 1.
 
-        For tagging, of words, cut-off ones being wrong; a text is correct when it is one of the
-        references, white space aside.
+        For tagging this is the share of words, and words that were cut off are wrong. A text is
+        correct when it is one of the references; white space does not matter.
         """
         return _accuracy(self.examples, self.predictions)
 
     def by(self, tag: str) -> dict[str, dict[str, float]]:
         """Accuracy and number of examples for each value of a tag, such as "kind".
+
+        Args:
+            tag: one that every example has.
+
+        Returns:
+            "accuracy" and "examples" for each value, in the order of the values.
 
         Raises:
             ValueError: the examples have no such tag.

@@ -19,6 +19,9 @@ def folder_of(name: str) -> str:
     Args:
         name: a bundled backbone, "minilm", a local folder, or a hub id.
 
+    Returns:
+        A folder, or a hub id.
+
     Raises:
         ValueError: nothing of that name here or within reach, or a bundled file was altered.
     """

@@ -7,8 +7,8 @@ BLEU: Papineni et al. 2002; chrF: Popović 2015; both as sacrebleu computes them
 arXiv 1804.08771). Entity F1: the CoNLL-2003 task (Tjong Kim Sang and De Meulder 2003,
 arXiv cs/0306050), as seqeval computes it. Slot error: Wen et al. 2015, arXiv 1508.01745.
 
-What the descriptions of `restaurants` say is read off their words. A meaning is "name: Tavoro |
-food: Italian", with or without an arrow " =>" at its end; `task.lexicon` is
+The words of a description of `restaurants` tell what it says. A meaning is written as "name: Tavoro
+| food: Italian", with or without an arrow " =>" at its end. `task.lexicon` knows the phrases:
 {"names": [slot, ...], "phrases": {slot: {value: [phrase, ...]}}}.
 """
 
@@ -56,7 +56,10 @@ def scores_by(task: Task, evaluation: Evaluation, tag: str) -> dict[str, dict[st
     Args:
         task: see `scores`.
         evaluation: see `scores`.
-        tag: that every example has.
+        tag: one that every example has.
+
+    Returns:
+        The scores by name, for each value of the tag.
     """
     pairs = list(zip(evaluation.examples, evaluation.predictions, strict=True))
     found = {}
@@ -68,7 +71,14 @@ def scores_by(task: Task, evaluation: Evaluation, tag: str) -> dict[str, dict[st
 
 
 def headline(task: Task) -> str:
-    """The score to compare methods by, of those that `scores` gives."""
+    """The name of the score that methods are compared by.
+
+    Args:
+        task: decides which.
+
+    Returns:
+        One of the names that `scores` gives.
+    """
     if task.kind == "label":
         return "accuracy"
     if task.kind == "tag":
@@ -85,7 +95,10 @@ def slot_scores(lexicon: Mapping[str, Any], evaluation: Evaluation) -> dict[str,
 
     Args:
         lexicon: as `task.lexicon`.
-        evaluation: whose examples have meanings as their texts.
+        evaluation: the texts of its examples are meanings.
+
+    Returns:
+        "slot_accuracy", the same "slot_accuracy_without_names", and "slot_error".
     """
     total = Counter()
     for example, text in zip(evaluation.examples, evaluation.predictions, strict=True):
@@ -100,13 +113,22 @@ def slot_scores(lexicon: Mapping[str, Any], evaluation: Evaluation) -> dict[str,
 
 
 def count_slots(lexicon: Mapping[str, Any], meaning: str, text: str) -> Counter[str]:
-    """Counts of one text: slots, right, added; names and right_names among the first two.
+    """How many slots of a meaning one text says, and how many others it says.
 
     A slot that is a name is right when its value stands in the text as it is, in whole words.
     Another slot is right when the text has a phrase of its value, in whole words of any case, and
     none of another value. Longer phrases are found first and take their words away, so that "not
     family-friendly" is not "family-friendly". A slot is added when the meaning lacks it and the
     text has a phrase of it.
+
+    Args:
+        lexicon: as `task.lexicon`.
+        meaning: slots and their values, as above.
+        text: a description.
+
+    Returns:
+        Counts of "slots", of those the "right" ones, and of the "added" ones; "names" and
+        "right_names" are counted among the first two.
     """
     parts = meaning.removesuffix("=>").strip().split(" | ")
     wanted = dict(part.split(": ", 1) for part in parts)
@@ -115,14 +137,16 @@ def count_slots(lexicon: Mapping[str, Any], meaning: str, text: str) -> Counter[
     rest = text
     for slot in wanted.keys() & set(lexicon["names"]):
         found = re.search(_whole_words(wanted[slot]), text) is not None
-        counts.update(names=1, right=found, right_names=found)
+        counts["names"] += 1
+        if found:
+            counts.update(right=1, right_names=1)
         rest = re.sub(_whole_words(wanted[slot]), "\0", rest)  # "The Cheap Oak" is not cheap
     for slot, phrases in lexicon["phrases"].items():
         said = _said(phrases, rest)
-        if slot in wanted:
-            counts["right"] += said == {wanted[slot]}
-        else:
-            counts["added"] += bool(said)
+        if slot in wanted and said == {wanted[slot]}:
+            counts["right"] += 1
+        if slot not in wanted and said:
+            counts["added"] += 1
     return counts
 
 
@@ -132,7 +156,8 @@ def _said(phrases: Mapping[str, Sequence[str]], text: str) -> set[str]:
     said = set()
     for phrase, value in sorted(pairs, key=lambda pair: -len(pair[0])):
         text, times = re.subn(_whole_words(phrase), "\0", text, flags=re.IGNORECASE)
-        said |= {value} if times else set()
+        if times:
+            said.add(value)
     return said
 
 

@@ -52,7 +52,7 @@ class Parameter:
 
     Args:
         name: the variable.
-        kind: name of the type that a value must have; empty when the cell does not tell.
+        kind: the name of the type that a value must have; empty where the cell does not say.
         default: the value as written.
         help: the comment after it.
         optional: whether None is a value too.
@@ -71,6 +71,12 @@ class Parameter:
     def parse(self, text: str) -> Any:
         """The value that `text` stands for.
 
+        Args:
+            text: as written on the command line.
+
+        Returns:
+            The value, of the parameter's type.
+
         Raises:
             ValueError: it is not of the parameter's type.
         """
@@ -88,7 +94,14 @@ class Parameter:
 
 
 def literal_or_text(text: str) -> Any:
-    """A Python literal where `text` is one, else `text` itself."""
+    """A Python literal where `text` is one, else `text` itself.
+
+    Args:
+        text: such as "3", "[1, 2]" or "reviews".
+
+    Returns:
+        Such as 3, [1, 2] or "reviews".
+    """
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -101,7 +114,13 @@ def all_labs() -> dict[str, Path]:
 
 
 def find_labs(names: Iterable[str]) -> list[Path]:
-    """The labs of these names or unique beginnings of names, in their order; all without a name.
+    """The labs of these names, in the order of the labs.
+
+    Args:
+        names: names, or beginnings of names that only one lab has; all labs are meant without any.
+
+    Returns:
+        The notebooks, at least one.
 
     Raises:
         ValueError: a name that no lab has, or a beginning that several share.
@@ -122,7 +141,14 @@ def find_labs(names: Iterable[str]) -> list[Path]:
 
 
 def lab_parameters(lab: Path) -> dict[str, Parameter]:
-    """What the cell tagged `parameters` declares, by name."""
+    """What the cell tagged `parameters` declares, by name.
+
+    Args:
+        lab: a notebook.
+
+    Returns:
+        Its parameters in their order; none where it has no such cell.
+    """
     for cell in json.loads(lab.read_text(encoding="utf-8"))["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
             return {p.name: p for p in _declared("".join(cell["source"]))}
@@ -154,7 +180,14 @@ def _declared(source: str) -> Iterable[Parameter]:
 def parse_values(
     labs: Iterable[Path], given: Iterable[tuple[str, str]]
 ) -> dict[Path, dict[str, Any]]:
-    """The values of `-p NAME VALUE` pairs for each of the labs, all of which must take them.
+    """The values of `-p NAME VALUE` pairs, for each of the labs.
+
+    Args:
+        labs: each of them must have all the parameters that are given.
+        given: pairs of a name and the value as written.
+
+    Returns:
+        For each lab the values by name.
 
     Raises:
         ValueError: a lab has no such parameter, or the value is not of its type.
@@ -182,7 +215,13 @@ def _absolute(text: str) -> str:
 
 @dataclass(frozen=True)
 class Copied:
-    """What `copy_labs` did: the files that are new, brought up to date, and left alone."""
+    """What `copy_labs` did.
+
+    Args:
+        new: the files that were not there.
+        updated: the files that were brought up to date.
+        kept: the files that the learner has changed, and that stayed as they were.
+    """
 
     new: tuple[str, ...]
     updated: tuple[str, ...]
@@ -193,7 +232,13 @@ def copy_labs(folder: Path) -> Copied:
     """Copy the labs into `folder`, never over a file that was changed there.
 
     A manifest in the folder holds the SHA-256 of every file as it was copied. A file that still
-    has it is brought up to date; one that does not is the learner's own and stays.
+    has it is brought up to date; a file that does not is the learner's own and stays.
+
+    Args:
+        folder: is made where it is not there yet.
+
+    Returns:
+        The names of the files that are new, updated and kept.
     """
     manifest = folder / MANIFEST
     try:

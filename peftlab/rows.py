@@ -1,4 +1,4 @@
-"""Rows of a file or of a hub set, and which of their columns play which role."""
+"""The rows of a file or of a hub set, and the role of each column."""
 
 from __future__ import annotations
 
@@ -28,7 +28,18 @@ TEXTS = ("target", "references")  # either answers with a text; an example may h
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a TSV, CSV or JSONL file."""
+    """The rows of a TSV, CSV or JSONL file.
+
+    Args:
+        path: its ending tells the format.
+
+    Returns:
+        A dictionary for each row, from column to value; in a TSV or CSV file all values are texts.
+
+    Raises:
+        ValueError: the format is unknown, the file is damaged or empty, a column's name occurs
+            twice, or a row does not fit the header.
+    """
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path} is of no known format; use {', '.join(SUFFIXES)}")
     try:
@@ -60,7 +71,19 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def find_columns(name: str, header: list[str], asked: Mapping[str, str]) -> dict[str, str]:
-    """Which column plays which role."""
+    """Which column has which role.
+
+    Args:
+        name: of the file or set, for the errors.
+        header: its columns.
+        asked: columns that the caller gives to a role; they come before those of `COLUMNS`.
+
+    Returns:
+        A column for each role that is read; the roles tell what the answers are.
+
+    Raises:
+        ValueError: a column that was asked for is not there, or a role that is needed has none.
+    """
     for role, column in asked.items():
         if column not in header:
             raise ValueError(
@@ -98,7 +121,20 @@ def parse_row(
 ) -> tuple:
     """One row as (text, answer, text_pair, tags).
 
-    An answer is the name of a label, one name a word, or the tuple of accepted texts.
+    Args:
+        name: of the file or set, for the errors.
+        split: in which the row stands, for the errors.
+        line: the place of the row in its split, counted from 1, for the errors.
+        row: from column to value.
+        found: from role to column, see `find_columns`.
+
+    Returns:
+        The four parts. The answer is the name of a label, a tuple with one name for each word, or
+        the tuple of accepted texts.
+
+    Raises:
+        ValueError: a value is missing or of the wrong type, words and tags differ in number, or a
+            gap of the text cannot be filled.
     """
     where = f"example {row.get(NUMBER, line)} of {'the file' if NUMBER in row else split}"
     values = {}

@@ -1,11 +1,13 @@
-"""Tasks: examples with their answers in splits, bundled, from the hub, or from your own files.
+"""Tasks: examples with their answers, in three splits.
+
+A task is bundled, comes from the hub, or is read from your own files.
 
 task = load_task("reviews")
 task = load_task("facts/capital")           # one relation of a cloze task
-task = load_task("path/to/file.tsv")        # its columns say what is to be answered:
-                                            # text (and text_pair) and label: classification
-                                            # tokens and tags: tagging
-                                            # text and target, or references: a text answers
+task = load_task("path/to/file.tsv")        # its columns decide what the answers are:
+                                            # text (and text_pair) and label: a label
+                                            # tokens and tags: a tag for each word
+                                            # text and target, or references: a text
 task = load_task("hub:glue/sst2")           # with the extra `hub`
 """
 
@@ -49,11 +51,12 @@ class Example:
 
     Args:
         text: the sentence; for tagging, a tuple of words; in a cloze, "[Y]" stands for the answer.
-        label: the index of its label; for tagging, one index a word; None where texts answer.
+        label: the index of its label; for tagging, an index for each word; None where texts answer.
         text_pair: a second sentence, or None.
-        tags: whatever else the file says of it, such as its kind.
-        references: the texts that are accepted as an answer; the first is the one trained on.
-        choices: where the answer is one of a few words, these words; all single tokens.
+        tags: what the other columns of the file say of it, such as its kind.
+        references: the texts that are accepted as an answer; training uses the first.
+        choices: the words of which the answer is one, each of them a single token; empty where any
+            answer is possible.
         slots: how many "[P]" in the text are slots of a template.
     """
 
@@ -99,6 +102,12 @@ class Task:
     def split(self, name: str) -> tuple[Example, ...]:
         """A split by name.
 
+        Args:
+            name: "train", "validation" or "test".
+
+        Returns:
+            Its examples, at least one.
+
         Raises:
             ValueError: there is no such split, or it is empty.
         """
@@ -109,7 +118,13 @@ class Task:
         return getattr(self, name)
 
     def majority(self, split: str = "test") -> float:
-        """Accuracy of always answering the commonest label of the training split.
+        """Accuracy of a model that always gives the most frequent label of the training split.
+
+        Args:
+            split: on which the accuracy is counted.
+
+        Returns:
+            The accuracy, from 0 to 1; for tagging, of words.
 
         Raises:
             ValueError: the answers are texts, or there is no such split.
@@ -127,8 +142,12 @@ class Task:
         """The same cloze task in another wording.
 
         Args:
-            prompt: such as "The capital of [X] is [Y]."; with several relations, one by name for
-                each that changes. For decoders [X] must come before [Y].
+            prompt: such as "The capital of [X] is [Y]."; where the task has several relations, a
+                dictionary with a prompt for each relation that changes. A decoder needs [X]
+                before [Y].
+
+        Returns:
+            The task with other texts; its answers are the same.
 
         Raises:
             ValueError: this is no cloze task with relations, a relation is unknown, or a prompt
@@ -170,8 +189,12 @@ def worded(task: Task, template: str) -> Task:
     """The same task with its texts inside a template.
 
     Args:
-        task: whose texts are strings; where texts answer, [Y] ends the template or is left out.
-        template: with [X] for the text, and [X2] for the second one where there is one.
+        task: its texts are strings, not words with tags.
+        template: has [X] for the text, and [X2] for the second text where there is one. Where the
+            answer is written, the template may end with [Y]; otherwise it has no [Y].
+
+    Returns:
+        The task with other texts; its answers are the same.
 
     Raises:
         ValueError: the template does not fit the task.
@@ -191,9 +214,13 @@ def verbalized(task: Task, template: str, words: Mapping[str, str]) -> Task:
     """A classification task as a cloze: each label is a word at [Y] of a template.
 
     Args:
-        task: with labels for whole texts.
-        template: with [X] for the text, [Y] for the word, and [X2] where there is a second text.
+        task: it has a label for each text.
+        template: has [X] for the text, [Y] for the word, and [X2] for the second text where there
+            is one.
         words: a word for each label.
+
+    Returns:
+        A cloze, whose answers are chosen among the words.
 
     Raises:
         ValueError: the task has other labels, two labels share a word, or the template does not
@@ -224,7 +251,14 @@ def verbalized(task: Task, template: str, words: Mapping[str, str]) -> Task:
 
 
 def slotted(task: Task, slots: int) -> Task:
-    """The same task, whose texts have the slots of a template.
+    """The same task, each text marked as one that has the slots of a template.
+
+    Args:
+        task: its texts are in the template already.
+        slots: the number of "[P]" in the template.
+
+    Returns:
+        The task with `slots` in each example.
 
     Raises:
         ValueError: a text has "[P]" of its own.
@@ -333,7 +367,7 @@ def _bundled_rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _facts(name: str) -> Task:
-    """All relations in their default wordings, or one of them."""
+    """All relations of the facts, or one, in the default wording of each."""
     folder = paths.DATASETS / "facts"
     prompts: dict[str, tuple[str, ...]] = {}
     for row in read_rows(check_listed(folder, "prompts.tsv")):

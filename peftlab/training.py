@@ -387,7 +387,7 @@ def _answers(
     """Mean loss, and the likeliest label of each example or of each of its labelled tokens."""
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]["input_ids"]))
     collate, device = collator(tokenizer, "right"), next(model.parameters()).device
-    shift = int(anatomy.head_of(model) == "causal_lm")  # there a token predicts the next one
+    shift = 1 if anatomy.head_of(model) == "causal_lm" else 0  # there a token predicts the next
     choices = choice_ids(tokenizer, examples)
     answers: list[Any] = [None] * len(encoded)
     loss_sum, label_count = 0.0, 0

@@ -131,6 +131,10 @@ class Family:
         biases: biases outside of the blocks that belong to no norm; None without any.
         width: the name of D in the config.
         first_position: what the table of positions starts to count from; None without a table.
+        skips_padding_ids: whether positions leave padding out by its id, wherever it stands.
+        counting_table: the table of positions below the module that takes the input, where it
+            counts by itself and takes no positions.
+        pooler: what reads the first state, below that module.
         encoder: whether the input goes to a stack of its own, called "encoder", beside a decoder.
     """
 
@@ -144,6 +148,9 @@ class Family:
     biases: Callable[[Any, str | None], list[OuterBias]] | None = None
     width: str = "hidden_size"
     first_position: Callable[[Any], int] | None = None
+    skips_padding_ids: bool = False
+    counting_table: str | None = None
+    pooler: str | None = None
     encoder: bool = False
 
     @property
@@ -245,6 +252,7 @@ def _bert(
     norm: str,
     output: str,
     first_position: Callable[[Any], int],
+    skips_padding_ids: bool = False,
 ) -> Family:
     """BERT and RoBERTa, which differ in these.
 
@@ -255,6 +263,7 @@ def _bert(
         norm: path of its norm.
         output: path of the module that holds the bias of its output.
         first_position: as in `Family`.
+        skips_padding_ids: as in `Family`.
     """
     return Family(
         stacks=_bert_stacks,
@@ -266,6 +275,8 @@ def _bert(
         parts=("embeddings", "encoder", "pooler"),
         output_parts=(output.split(".")[0],),
         first_position=first_position,
+        skips_padding_ids=skips_padding_ids,
+        pooler="pooler",
     )
 
 
@@ -466,6 +477,7 @@ FAMILIES: dict[str, Family] = {
         norm="lm_head.layer_norm",
         output="lm_head",
         first_position=_after_padding,
+        skips_padding_ids=True,
     ),
     "distilbert": Family(
         stacks=_distilbert_stacks,
@@ -508,6 +520,7 @@ FAMILIES: dict[str, Family] = {
         parts=("shared", "encoder", "decoder"),
         width="d_model",
         first_position=_from_zero,
+        counting_table="embed_positions",
         encoder=True,
     ),
     "llama": _LLAMA,

@@ -16,8 +16,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from peftlab import anatomy
 from peftlab.attach import Attachment, embedding
+from peftlab.attach_entry import leading
 from peftlab.batches import IGNORED, collator, encode
-from peftlab.modules.prompt_tuning import SoftPrompt, leading
+from peftlab.modules.prompt_tuning import SoftPrompt
 from peftlab.tasks import Example
 
 
@@ -38,6 +39,7 @@ def one_each(attachment: Attachment, prompts: Tensor) -> Iterator[PreTrainedMode
     """A prompt of its own for each row of the batches, for the length of a `with` block.
 
     One frozen model serves many tasks at once (Lester et al., 2021, figure 2, arXiv 2104.08691v2).
+    The prompts are those of the calls of this thread; another thread may use others meanwhile.
 
     Args:
         attachment: of prompt tuning.

@@ -1,0 +1,102 @@
+"""What a call of a model was given, read for a method that adds virtual tokens to it.
+
+Whatever a method puts beside the input, rows before it or keys and values in every layer, the call
+has a mask, a cache and a table of positions that have to follow, or that it has to be refused for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from peftlab import anatomy
+
+CACHES = ("cache", "past_key_values")  # transformers 5.24 renamed the second one to the first
+
+
+def arguments(signature: inspect.Signature, args: tuple, kwargs: dict) -> dict[str, Any]:
+    """What a call was given, by name."""
+    given = signature.bind_partial(*args, **kwargs).arguments
+    return given | given.pop("kwargs", {})
+
+
+def cached(given: dict[str, Any]) -> int:
+    """How many tokens a call has in its cache already, virtual ones included.
+
+    Raises:
+        ValueError: the cache has a fixed size, which was chosen without the virtual tokens.
+    """
+    cache = next((given[name] for name in CACHES if given.get(name) is not None), None)
+    if cache is None:
+        return 0
+    if getattr(cache, "is_compileable", False):  # what transformers calls a cache of fixed size
+        raise ValueError(
+            f"a {type(cache).__name__} of fixed size has no room for virtual tokens; "
+            "generate without a static cache, that is without cache_implementation"
+        )
+    return cache.get_seq_length()
+
+
+def read_mask(given: dict[str, Any]) -> Tensor | None:
+    """The attention mask of a call, (B, T), or None.
+
+    Raises:
+        ValueError: a mask of another shape, into which no virtual token could be put.
+    """
+    mask = given.get("attention_mask")
+    if mask is not None and getattr(mask, "ndim", None) != 2:
+        raise ValueError(
+            "attention_mask must have the shape (batch, tokens), got "
+            f"{tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__}; "
+            "with virtual tokens, generate without a static cache"
+        )
+    return mask
+
+
+def check_room(config: Any, P: int, tokens: int) -> None:
+    """Refuse what the table of positions has no room for."""
+    room = anatomy.position_room(config)
+    if room is not None and P + tokens > room:
+        raise ValueError(
+            f"{P} virtual tokens and {tokens} of the input need {P + tokens} positions, but "
+            f"this model has {room}; cut the input to {room - P} tokens, or choose a "
+            "shorter prompt"
+        )
+
+
+def check_cache_name(entry: nn.Module) -> None:
+    """Refuse a decoder that takes its cache under a name that is not in `CACHES`."""
+    if not any(name in inspect.signature(entry.forward).parameters for name in CACHES):
+        raise ValueError(
+            f"{type(entry).__name__} of transformers {transformers.__version__} takes no cache "
+            f"under a name that peftlab knows ({' or '.join(CACHES)}), so that it would generate "
+            "wrong tokens with virtual tokens; install a version that pyproject.toml allows"
+        )
+
+
+class PerThread:
+    """A value of its own for each thread, None at first: threads may call one model at once.
+
+    A copy, also a pickled one, starts with None.
+    """
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+
+    @torch.compiler.disable  # torch.compile loses what is set in a threading.local
+    def get(self) -> Any:
+        """The value of the thread that asks."""
+        return getattr(self._here, "value", None)
+
+    @torch.compiler.disable
+    def set(self, value: Any) -> None:
+        """Give this thread a value."""
+        self._here.value = value
+
+    def __reduce__(self) -> tuple:
+        return type(self), ()

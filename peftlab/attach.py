@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +21,13 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from peftlab import anatomy
-from peftlab.methods.base import Method, ParameterCount
+from peftlab import anatomy, checkpoints
+from peftlab.calls import OwnCalls
+from peftlab.methods.base import ParameterCount
 from peftlab.releases import warn_if_untested
+
+if TYPE_CHECKING:
+    from peftlab.methods.base import Method
 
 warn_if_untested()
 
@@ -94,7 +99,12 @@ class Attachment:
         self._rates: dict[str, float] = {}  # learning rates of their own
         self._before: dict[str, Tensor] = {}  # their values at the start
         self._weights: dict[str, Tensor] = {}  # the backbone's weights while merged
+        self._stood: dict[str, tuple] = {}  # where what is set aside stood: device and dtype
         self._requires_grad = {p: p.requires_grad for p in model.parameters()}
+        parts = [module for module in model.modules() if isinstance(module, PreTrainedModel)]
+        self._calls = [OwnCalls(part, self) for part in parts]
+        for calls in self._calls:
+            calls.install()
 
     # Building, for the methods
 
@@ -129,10 +139,19 @@ class Attachment:
         Args:
             name: of a parameter of the model.
             learning_rate: its own highest one; None trains it at that of all the others.
+
+        Raises:
+            ValueError: it is stored in whole numbers, which no gradient can move.
         """
+        parameter = self.model.get_parameter(name)
+        if not parameter.is_floating_point():
+            raise ValueError(
+                f"{self.method.name} trains {name!r}, which is stored as {parameter.dtype} and "
+                "cannot train; load the model without quantization, or choose a method that "
+                "leaves it frozen"
+            )
         if learning_rate is not None:
             self._rates[name] = learning_rate
-        parameter = self.model.get_parameter(name)
         self._before[name] = parameter.detach().clone()
         self._tuned[name] = parameter.requires_grad_(True)
 
@@ -227,8 +246,6 @@ class Attachment:
 
     def save(self, folder: str | Path) -> Path:
         """Write what the method added to `folder`; see `checkpoints.save`."""
-        from peftlab import checkpoints
-
         return checkpoints.save(self, folder)
 
     def _baked_shapes(self) -> dict[str, torch.Size]:
@@ -245,6 +262,23 @@ class Attachment:
         }
 
     # Undoing and folding
+
+    @property
+    def plain(self) -> bool:
+        """Whether the model consists of its own modules alone at the moment."""
+        return self.merged or self._disabled or not (self._additions or self._insertions)
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """The frozen modules in the place of the additions, with the values that they have now."""
+        if self.plain:
+            yield
+            return
+        self._place(self._frozen)
+        try:
+            yield
+        finally:
+            self._place(self._additions)
 
     def bake(self) -> None:
         """Drop what only training needed, such as a prompt encoder; the logits stay as they are.
@@ -328,7 +362,8 @@ class Attachment:
         self._write(self._before)
         for parameter, flag in self._requires_grad.items():
             parameter.requires_grad_(flag).grad = None
-        del self.model._peftlab_attachment
+        for calls in self._calls:
+            calls.remove()
         return self.model
 
     def _require_active(self, what: str) -> None:
@@ -341,11 +376,24 @@ class Attachment:
     def _place(self, modules: dict[str, nn.Module]) -> None:
         for name, module in modules.items():
             now = self.model.get_submodule(name)
+            if isinstance(module, Addition):
+                self._follow(name, module, self._frozen[name])
+            else:
+                self._stood[name] = _stand(module)
             self.model.set_submodule(name, module.train(now.training))
+
+    def _follow(self, name: str, module: nn.Module, beside: nn.Module) -> None:
+        """Move what stood aside to where the model has been moved meanwhile."""
+        (was_on, was), (device, dtype) = self._stood.pop(name, _stand(beside)), _stand(beside)
+        if device != was_on:
+            module.to(device)
+        if dtype != was:
+            module.to(dtype)
 
     def _connect(self) -> None:
         self._disconnect()
         for name, insertion in self._insertions.items():
+            self._follow(name, insertion, self.model)
             parent, _, child = name.rpartition(".")
             self.model.get_submodule(parent).add_module(child, insertion)
             self._handles += insertion.connect(self.model)
@@ -357,6 +405,7 @@ class Attachment:
         for name in self._insertions:
             parent, _, child = name.rpartition(".")
             self.model.get_submodule(parent)._modules.pop(child, None)
+            self._stood.setdefault(name, _stand(self.model))
 
     def _write(self, values: dict[str, Tensor]) -> None:
         with torch.no_grad():
@@ -369,17 +418,23 @@ def attaching(method: Method, model: PreTrainedModel) -> Iterator[Attachment]:
     """Freeze `model`, let the body add to it, tune the head; undo everything if the body raises.
 
     Raises:
-        ValueError: a method is attached to `model` already.
+        ValueError: a method is attached to `model` already, or to a part that it shares with
+            another model.
     """
     check_model(model)
-    if other := attachment_of(model):
-        raise ValueError(
-            f"{other.method!r} is attached to this model already; "
-            "call detach() on its attachment first"
-        )
+    for module in model.modules():
+        if other := attachment_of(module):
+            raise ValueError(
+                f"{other.method!r} is attached to this model already; "
+                "call detach() on its attachment first"
+            )
+        if isinstance(module, (Addition, Insertion)):
+            raise ValueError(
+                f"a method is attached already to a part of this model, which has a "
+                f"{type(module).__name__}; call detach() on its attachment first"
+            )
     anatomy.check_parts(model)
     attachment = Attachment(model, method)
-    model._peftlab_attachment = attachment
     try:
         model.requires_grad_(False)
         yield attachment
@@ -407,8 +462,14 @@ def _warn_of_coarse_numbers(attachment: Attachment) -> None:
 
 
 def attachment_of(model: nn.Module) -> Attachment | None:
-    """The attachment that a model carries, or None."""
+    """The attachment that a model, or the model around it, carries, or None."""
     return getattr(model, "_peftlab_attachment", None)
+
+
+def _stand(module: nn.Module) -> tuple:
+    """Device and dtype of a module's first weights that are no whole numbers."""
+    first = next((p for p in module.parameters() if p.is_floating_point()), None)
+    return (None, None) if first is None else (first.device, first.dtype)
 
 
 def check_model(model: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,9 +18,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from peftlab import anatomy
-from peftlab.attach import Attachment
 from peftlab.files import write_whole
 from peftlab.methods import METHODS
+
+if TYPE_CHECKING:
+    from peftlab.attach import Attachment
 
 TENSORS, DESCRIPTION, FORMAT = "method.safetensors", "method.json", 1
 _BYTES = torch.uint8

@@ -22,7 +22,15 @@ from tiny import (
 )
 from torch import nn
 
-from peftlab import FullFineTuning, HeadOnly, LoRA, anatomy
+from peftlab import (
+    Adapter,
+    FullFineTuning,
+    HeadOnly,
+    LoRA,
+    PromptTuning,
+    TopLayers,
+    anatomy,
+)
 from peftlab.attach import Addition, Attachment, attaching, attachment_of
 from peftlab.methods.base import Method
 
@@ -341,6 +349,105 @@ def test_attaching_twice_is_refused(first, method):
     with unchanged(model), pytest.raises(ValueError, match=message):
         method.attach(model)
     assert attachment_of(model) is attachment
+
+
+def test_a_second_method_does_not_get_in_through_a_part_or_another_head():
+    adding = (LORA, FullFineTuning(), PromptTuning(prompt_length=2))
+    message = "attached to this model already"
+    for first in adding:
+        model, _ = attached(first)
+        beside = transformers.BertForTokenClassification(model.config)
+        beside.bert = model.bert
+        for other in (model.base_model, beside):
+            with (
+                unchanged(model),
+                pytest.raises(ValueError, match=message),
+            ):
+                LORA.attach(other)
+    for first in adding:
+        around = tiny("bert", "sequence_classification")
+        attachment = first.attach(around.bert)
+        with unchanged(around), pytest.raises(ValueError, match=message):
+            LORA.attach(around)
+        attachment.detach()
+        LORA.attach(around)
+
+
+def test_a_second_method_does_not_get_in_beside_an_addition_in_a_shared_layer():
+    model, _ = attached(LORA)
+    beside = transformers.BertForTokenClassification(model.config).eval()
+    beside.bert.encoder = model.bert.encoder
+    with unchanged(beside), pytest.raises(ValueError, match=r"a part of this model.*LoRALinear"):
+        LORA.attach(beside)
+
+
+@pytest.mark.parametrize("method", [FullFineTuning(), TopLayers()], ids=lambda method: method.name)
+def test_whole_numbers_that_should_train_are_refused_by_name(method):
+    model = tiny("bert", "sequence_classification")
+    name = "bert.encoder.layer.1.output.dense.weight"
+    layer = model.get_submodule(name.removesuffix(".weight"))
+    layer.weight = nn.Parameter(layer.weight.to(torch.int8), requires_grad=False)
+    message = rf"{method.name} trains '{name}', which is stored as torch.int8 and cannot train"
+    with unchanged(model), pytest.raises(ValueError, match=message):
+        method.attach(model)
+    assert HeadOnly().attach(model)
+
+
+# Moving
+
+MOVED = [LORA, Adapter(bottleneck=3), PromptTuning(prompt_length=2), FullFineTuning()]
+
+
+@pytest.mark.parametrize("method", MOVED, ids=lambda method: method.name)
+def test_additions_follow_a_model_that_is_cast_while_they_are_set_aside(method):
+    model, attachment = attached(method)
+    inputs = batch(model)
+    with attachment.disabled():
+        model.double()
+    assert {p.dtype for p in model.parameters()} == {torch.float64}
+    logits(model, inputs)
+    with attachment.disabled():
+        pass
+    assert {p.dtype for p in attachment.parameters()} == {torch.float64}
+
+
+def test_additions_follow_a_model_that_is_cast_while_merged():
+    model, attachment = attached(LORA)
+    twin, other = attached(LORA)
+    attachment.merge()
+    model.double()
+    attachment.unmerge()
+    assert {p.dtype for p in attachment.parameters()} == {torch.float64}
+    inputs = batch(model)
+    assert torch.equal(logits(model, inputs), logits(twin.double(), inputs))
+    other.merge()
+    attachment.merge()
+    torch.testing.assert_close(logits(model, inputs), logits(twin, inputs))
+
+
+def test_additions_keep_a_dtype_of_their_own_where_the_model_keeps_its_own():
+    model = tiny("bert", "sequence_classification").to(torch.bfloat16)
+    attachment = LORA.attach(model)
+    kept = {name: p.dtype for name, p in attachment.named_parameters().items()}
+    assert set(kept.values()) == {torch.float32, torch.bfloat16}  # the factors, and the head
+    attachment.merge()
+    with attachment.disabled():
+        pass
+    attachment.unmerge()
+    assert {name: p.dtype for name, p in attachment.named_parameters().items()} == kept
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["disabled", "merged"])
+def test_additions_follow_a_model_to_another_device(merged):
+    model, attachment = attached(LORA, "gpt2", "causal_lm")
+    if merged:
+        attachment.merge()
+        model.to("meta")
+        attachment.unmerge()
+    else:
+        with attachment.disabled():
+            model.to("meta")
+    assert {p.device.type for p in model.parameters()} == {"meta"}
 
 
 @by_name

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from transformers import AddedToken, PreTrainedTokenizerBase
 
-from peftlab.rows import SLOT
-from peftlab.tasks import ANSWER, Example
+from peftlab.tasks import Example
+from peftlab.template import ANSWER, SLOT
 
 IGNORED = -100  # a label that the loss leaves out: transformers' and torch's convention
 

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from peftlab.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, Picture, canvas
+from peftlab.template import ANSWER, SLOT
 
 _FROZEN = "#E8E8E8"
 
@@ -155,10 +156,10 @@ def template() -> Picture:
     figure, ax = canvas(7.5, 3.6)
     ax.set(xlim=(0, 10), ylim=(0, 4.8))
     ax.axis("off")
-    parts = ("[P]", "[P]", "France", "[P]", "is", "[Y]")
+    parts = (SLOT, SLOT, "France", SLOT, "is", ANSWER)
     for i, name in enumerate(parts):
-        x, slot = 0.5 + 1.55 * i, name == "[P]"
-        colour = SKY if slot else ORANGE if name == "[Y]" else _FROZEN
+        x, slot = 0.5 + 1.55 * i, name == SLOT
+        colour = SKY if slot else ORANGE if name == ANSWER else _FROZEN
         _box(ax, x, 0.4, 1.25, 0.6, name, colour, edge=BLUE if slot else GREY)
         if slot:
             _arrow(ax, (x + 0.62, 1.85), (x + 0.62, 1.0), BLUE)

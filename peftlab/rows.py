@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from peftlab.template import ANSWER, SUBJECT
+
 DELIMITERS = {".tsv": "\t", ".csv": ","}
 SUFFIXES = (*DELIMITERS, ".jsonl")
 
@@ -21,8 +23,6 @@ COLUMNS = {
     "target": ("target",),
     "references": ("references",),
 }
-SUBJECT, ANSWER = "[X]", "[Y]"  # the two gaps of a cloze prompt
-SLOT = "[P]"  # where P-Tuning puts a vector of its own
 NUMBER = "number in the file"  # where a row of a single file stood before it was shuffled
 TEXTS = ("target", "references")  # either answers with a text; an example may have both
 

@@ -25,16 +25,14 @@ from typing import Any
 from peftlab import paths
 from peftlab.files import check_listed, checksums
 from peftlab.rows import (
-    ANSWER,
     COLUMNS,
     NUMBER,
-    SLOT,
-    SUBJECT,
     SUFFIXES,
     find_columns,
     parse_row,
     read_rows,
 )
+from peftlab.template import ANSWER, SECOND, SLOT, check_prompt, fill
 
 SPLITS = ("train", "validation", "test")
 
@@ -170,12 +168,12 @@ class Task:
                 f"{', '.join(self.prompts)}"
             )
         for wording in prompt.values():
-            _check_prompt(wording)
+            check_prompt(wording)
         return replace(
             self,
             **{
                 split: tuple(
-                    replace(e, text=prompt[e.tags["relation"]].replace(SUBJECT, e.tags["subject"]))
+                    replace(e, text=fill(prompt[e.tags["relation"]], e.tags["subject"]))
                     if e.tags["relation"] in prompt
                     else e
                     for e in getattr(self, split)
@@ -275,17 +273,14 @@ def slotted(task: Task, slots: int) -> Task:
 
 
 def _wrapped(task: Task, template: str) -> Task:
-    second = "[X2]"
-    if any(bool(e.text_pair) != (second in template) for e in task.train):
+    if any(bool(e.text_pair) != (SECOND in template) for e in task.train):
         raise ValueError(
-            f"{template!r} {'has' if second in template else 'lacks'} {second}, the place of a "
+            f"{template!r} {'has' if SECOND in template else 'lacks'} {SECOND}, the place of a "
             f"second text, and task {task.name!r} is of the other kind"
         )
 
     def inside(e: Example) -> Example:
-        # both at once, so that a text may have "[X2]" in it
-        parts = [part.replace(SUBJECT, e.text) for part in template.split(second)]
-        return replace(e, text=(e.text_pair or "").join(parts), text_pair=None)
+        return replace(e, text=fill(template, e.text, e.text_pair or ""), text_pair=None)
 
     return replace(task, **{s: tuple(map(inside, getattr(task, s))) for s in SPLITS})
 
@@ -371,7 +366,7 @@ def _facts(name: str) -> Task:
     folder = paths.DATASETS / "facts"
     prompts: dict[str, tuple[str, ...]] = {}
     for row in read_rows(check_listed(folder, "prompts.tsv")):
-        _check_prompt(row["prompt"])
+        check_prompt(row["prompt"])
         prompts[row["relation"]] = (*prompts.get(row["relation"], ()), row["prompt"])
     _, _, relation = name.partition("/")
     if name != "facts":
@@ -381,7 +376,7 @@ def _facts(name: str) -> Task:
     splits = {
         split: tuple(
             Example(
-                prompts[row["relation"]][0].replace(SUBJECT, row["subject"]),
+                fill(prompts[row["relation"]][0], row["subject"]),
                 tags={key: value for key, value in row.items() if key != "answer"},
                 references=(row["answer"],),
             )
@@ -391,17 +386,6 @@ def _facts(name: str) -> Task:
         for split, rows in _bundled_rows(folder).items()
     }
     return Task(name, "cloze", (), **splits, prompts=prompts)
-
-
-def _check_prompt(prompt: str) -> None:
-    if not isinstance(prompt, str):
-        raise TypeError(f"a prompt is a text with {SUBJECT} and {ANSWER}; got {prompt!r}")
-    for gap in (SUBJECT, ANSWER):
-        if prompt.count(gap) != 1:
-            raise ValueError(
-                f"a prompt has {SUBJECT} for the subject and {ANSWER} for the answer, once each; "
-                f"{prompt!r} has {gap} {prompt.count(gap)} times"
-            )
 
 
 def _from_hub(name: str, columns: Mapping[str, str] | None, seed: int) -> Task:

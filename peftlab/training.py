@@ -27,7 +27,8 @@ from peftlab.attach import Attachment, attachment_of
 from peftlab.batches import IGNORED, LengthBuckets, answer_ids, choice_ids, collator, encode
 from peftlab.evaluation import Evaluation
 from peftlab.refuse import require_number
-from peftlab.tasks import ANSWER, Example, Task
+from peftlab.tasks import Example, Task
+from peftlab.template import ANSWER
 
 
 class NonFiniteLossError(ArithmeticError):

@@ -25,50 +25,20 @@ Differs from the authors' code: theirs draws the free vectors from N(0, 1) as ou
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
 from peftlab.methods.base import Method, Paper, ParameterCount
 from peftlab.methods.hyperparameters import choice, number, own
+from peftlab.template import ANSWER, SLOT, parse
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
     from peftlab.tasks import Task
 
 ENCODERS = ("lstm", "wide_lstm", "mlp", "none")
-SLOT = "[P]"
-
-
-def parse(template: str | Sequence[str]) -> str:
-    """A template as one string, with [P*3] written out as [P] [P] [P].
-
-    Args:
-        template: such as "[P*3] [X] [P*3] [Y] ."; or its parts, ["[P*3]", "[X]", "[P*3]", "[Y]"].
-
-    Raises:
-        TypeError: neither a string nor strings.
-        ValueError: no slot, not exactly one [X], or more than one [X2] or [Y].
-    """
-    parts = [template] if isinstance(template, str) else template
-    if not isinstance(parts, (list, tuple)) or not all(isinstance(p, str) for p in parts):
-        raise TypeError(f"template must be a string or a list of strings, got {template!r}")
-    text = re.sub(r"\[P\*(\d+)\]", lambda m: " ".join([SLOT] * int(m[1])), " ".join(parts))
-    known = ("[X]", "[X2]", "[Y]")
-    wrong = [gap for gap in known if text.count(gap) > 1]
-    if typos := re.findall(r"\S*[\[\]]\S*", re.sub(r"\[(P|X|X2|Y)\]", " ", text)):
-        raise ValueError(
-            f"{typos[0]!r} in the template {template!r} is no gap; write [P] or [P*3] for slots, "
-            "[X] and [X2] for the input, [Y] for the target"
-        )
-    if SLOT not in text or "[X]" not in text or wrong:
-        raise ValueError(
-            f"template must have a slot [P] or [P*n], the input [X] once, and [X2], its second "
-            f"text, and [Y], the target, at most once; got {template!r}"
-        )
-    return " ".join(text.split())
 
 
 def _is_pair(value: Any) -> bool:
@@ -133,8 +103,8 @@ class PTuning(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.verbalizer and "[Y]" not in self.template:
-            raise ValueError(f"the words of the verbalizer need a [Y] in {self.template!r}")
+        if self.verbalizer and ANSWER not in self.template:
+            raise ValueError(f"the words of the verbalizer need a {ANSWER} in {self.template!r}")
 
     @property
     def slots(self) -> int:

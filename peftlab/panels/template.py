@@ -10,9 +10,10 @@ from typing import Any
 import ipywidgets as widgets
 
 from peftlab import figures
-from peftlab.methods.p_tuning import PTuning, parse
+from peftlab.methods.p_tuning import PTuning
 from peftlab.panels.base import Panel, Record
 from peftlab.tables import Table
+from peftlab.template import SUBJECT, abbreviate, parse
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def template_record(measured: MeasuredTemplates, before: int, between: int, anch
         any; or "problem", when there is no slot.
     """
     first, second = (f"[P*{count}]" if count else "" for count in (before, between))
-    parts = (first, "[X]", second, anchor, measured.target)
+    parts = (first, SUBJECT, second, anchor, measured.target)
     text = " ".join(part for part in parts if part)
     record = {
         "template": text,
@@ -96,14 +97,8 @@ def draw_template(record: Record) -> str:
 
 
 def _short(template: str) -> str:
-    """A template for the axis of a figure: runs of slots as a number."""
-    words: list[str] = []
-    for word in template.split():
-        if word == "[P]" and words and words[-1].startswith("P"):
-            words[-1] = f"P{int(words[-1][1:]) + 1}"
-        else:
-            words.append("P1" if word == "[P]" else word.strip("[]"))
-    return "\n".join(words)
+    """A template for the axis of a figure, a line for each of its parts."""
+    return "\n".join(abbreviate(template))
 
 
 def template_panel(measured: MeasuredTemplates) -> Panel:

@@ -27,9 +27,19 @@ def contents(folder):
 
 
 def describe(folder, **changes):
-    """Change entries of the description that `folder` holds."""
-    file = folder / DESCRIPTION
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    """Change entries of the description that `folder` holds, in both files."""
+    text = json.dumps(json.loads((folder / DESCRIPTION).read_text()) | changes)
+    (folder / DESCRIPTION).write_text(text)
+    save_file(load_file(folder / TENSORS), folder / TENSORS, {"description": text})
+
+
+def make_older(folder):
+    """The files as they were before the tensors' file held the description, too."""
+    description = json.loads((folder / DESCRIPTION).read_text())
+    for newer in ("dtype", "rounded", "settings"):
+        del description["backbone"][newer]
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+    save_file(load_file(folder / TENSORS), folder / TENSORS)
 
 
 def assert_refused(folder, model, message):
@@ -139,7 +149,10 @@ def test_description_says_method_hyperparameters_labels_and_backbone(tmp_path):
     attachment.model.config.id2label = {0: "bad", 1: "fair", 2: "good"}
     attachment.save(tmp_path)
     description = json.loads((tmp_path / DESCRIPTION).read_text())
+    assert checkpoints.read(tmp_path)[0] == description
     assert len(description["backbone"].pop("sha256")) == 64
+    rounded = description["backbone"].pop("rounded")
+    assert rounded.keys() == {"bfloat16", "float16"} and {len(h) for h in rounded.values()} == {64}
     assert description == {
         "format": 1,
         "method": "lora",
@@ -152,7 +165,16 @@ def test_description_says_method_hyperparameters_labels_and_backbone(tmp_path):
         },
         "labels": ["bad", "fair", "good"],
         "head": HEAD,
-        "backbone": {"name": "tiny-bert", "model_type": "bert"},
+        "backbone": {
+            "name": "tiny-bert",
+            "model_type": "bert",
+            "dtype": "float32",
+            "settings": {
+                "hidden_act": "gelu",
+                "layer_norm_eps": 1e-12,
+                "num_attention_heads": 4,
+            },
+        },
     }
 
 
@@ -185,6 +207,88 @@ def test_saving_while_merged_stores_the_same(tmp_path):
     attachment.save(tmp_path / "merged")
     assert contents(tmp_path / "apart") == contents(tmp_path / "merged")
     assert attachment.merged and torch.equal(logits(attachment.model, inputs), expected)
+
+
+# The same backbone in another dtype, and another computation with the same values
+
+
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["lora", "prompt_tuning", "bitfit", "full"])
+@pytest.mark.filterwarnings("ignore:.*trains .* in place")
+def test_a_file_of_a_float32_model_loads_onto_its_half_precision_and_back(tmp_path, name, half):
+    dtype = getattr(torch, half)
+    attachment = trained(METHODS[name]())
+    attachment.save(tmp_path / "whole")
+    assert_loads_onto(tiny("bert", HEAD).to(dtype), tmp_path / "whole", attachment)
+    coarse = tiny("bert", HEAD).to(dtype)
+    rounded = randomise(METHODS[name]().attach(coarse), std=0.1)
+    rounded.save(tmp_path / "half")
+    for same in (tiny("bert", HEAD).to(dtype), tiny("bert", HEAD)):
+        assert_loads_onto(same, tmp_path / "half", rounded)
+
+
+def assert_loads_onto(model, folder, attachment):
+    load(folder, model)
+    inputs = batch(model)
+    expected, got = logits(attachment.model, inputs).float(), logits(model, inputs).float()
+    torch.testing.assert_close(got, expected, atol=0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_another_backbone_in_half_precision_is_refused(saved, half):
+    assert_refused(saved, tiny("bert", HEAD, seed=1).to(half), "belongs to another backbone")
+
+
+@pytest.mark.parametrize(
+    "family, setting, value, message",
+    [
+        ("bert", "layer_norm_eps", 1e-3, "layer_norm_eps=1e-12.*layer_norm_eps=0.001"),
+        ("bert", "num_attention_heads", 2, "num_attention_heads=4.*num_attention_heads=2"),
+        ("gpt2", "activation_function", "relu", "activation_function='gelu_new'.*='relu'"),
+        (
+            "llama",
+            "rope_parameters",
+            {"rope_type": "default", "rope_theta": 500.0},
+            r"rope_parameters\.rope_theta=10000\.0.*rope_parameters\.rope_theta=500\.0",
+        ),
+    ],
+)
+def test_the_same_values_in_another_computation_are_refused(
+    tmp_path, family, setting, value, message
+):
+    trained(family=family).save(tmp_path)
+    other = tiny(family, HEAD, **{setting: value})
+    assert_refused(tmp_path, other, f"belongs to another backbone: .*{message}.*load that")
+    load(tmp_path, tiny(family, HEAD))
+
+
+@pytest.mark.parametrize("family", anatomy.FAMILIES)
+def test_every_family_says_how_it_computes(tmp_path, family):
+    trained(family=family).save(tmp_path)
+    settings = checkpoints.read(tmp_path)[0]["backbone"]["settings"]
+    assert any("act" in name or "proj" in name for name in settings)
+    assert any("head" in name for name in settings)
+    assert any("eps" in name for name in settings) == (family not in ("distilbert", "bart"))
+
+
+def test_what_no_computation_depends_on_may_differ(saved):
+    model = tiny("bert", HEAD, hidden_dropout_prob=0.3)
+    model.config.use_cache = False
+    load(saved, model)
+
+
+def test_files_of_before_load_and_are_checked_as_before(saved):
+    make_older(saved)
+    attachment = load(saved, tiny("bert", HEAD))
+    assert torch.equal(logits(attachment.model, batch(attachment.model)), saved_logits())
+    load(saved, tiny("bert", HEAD, layer_norm_eps=1e-3))
+    assert_refused(saved, tiny("bert", HEAD, seed=1), "belongs to another backbone")
+    assert_refused(saved, tiny("bert", HEAD).bfloat16(), "belongs to another backbone")
+
+
+def saved_logits():
+    model = trained().model
+    return logits(model, batch(model))
 
 
 # What is refused, and leaves the model as it was
@@ -245,6 +349,7 @@ def test_truncated_tensors_are_refused_by_name(saved, share):
     ],
 )
 def test_missing_file_is_refused_by_name(saved, file, message):
+    make_older(saved)
     (saved / file).unlink()
     assert_refused(saved, tiny("bert", HEAD), message)
 
@@ -270,8 +375,14 @@ def test_missing_folder_is_refused(tmp_path):
     ],
 )
 def test_damaged_description_is_refused_by_name(saved, text):
+    make_older(saved)
     (saved / DESCRIPTION).write_bytes(text)
     assert_refused(saved, tiny("bert", HEAD), f"{DESCRIPTION} is damaged .*copy it again")
+
+
+def test_damaged_description_inside_the_tensors_is_refused_by_name(saved):
+    save_file(load_file(saved / TENSORS), saved / TENSORS, {"description": '{"format": 1}'})
+    assert_refused(saved, tiny("bert", HEAD), f"{TENSORS} is damaged .*copy it again")
 
 
 @pytest.mark.parametrize(
@@ -308,7 +419,7 @@ def test_description_that_fits_no_method_is_refused(saved, changes, message):
 def test_tensors_that_do_not_fit_are_refused_by_name(saved, change, message):
     state = load_file(saved / TENSORS)
     change(state)
-    save_file(state, saved / TENSORS)
+    save_file(state, saved / TENSORS, {"description": (saved / DESCRIPTION).read_text()})
     assert_refused(saved, tiny("bert", HEAD), message)
 
 
@@ -328,7 +439,7 @@ def test_refused_model_can_still_take_the_right_method(saved):
 # Whole or not at all
 
 
-def fail_half_way(tensors, path):
+def fail_half_way(tensors, path, metadata):
     path.write_bytes(b"half of it")
     raise OSError("no space left on device")
 
@@ -352,6 +463,32 @@ def test_failed_save_leaves_the_older_one(saved, monkeypatch, where):
     assert contents(saved) == before
     monkeypatch.undo()
     assert load(saved, tiny("bert", HEAD)).method == LoRA()
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["new over new", "new over older"])
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_save_that_is_killed_between_its_renames_never_joins_old_and_new(
+    saved, monkeypatch, older, renames
+):
+    if older:
+        make_older(saved)
+    newer, done = trained(LoRA(alpha=16)), []  # the same shapes, another scaling
+    inputs = batch(newer.model)
+    real = os.replace
+
+    def killed(*paths):
+        if len(done) == renames:
+            raise KeyboardInterrupt
+        done.append(real(*paths))
+
+    monkeypatch.setattr(type(saved), "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        newer.save(saved)
+    monkeypatch.undo()
+    expected = (trained(), newer)[renames]
+    loaded = load(saved, tiny("bert", HEAD))
+    assert loaded.method == expected.method
+    assert torch.equal(logits(loaded.model, inputs), logits(expected.model, inputs))
 
 
 def test_saving_over_an_older_save_replaces_it(saved):

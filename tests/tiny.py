@@ -172,7 +172,8 @@ def train_steps(model, inputs, steps=20):
 
 
 def digest(tensor):
-    return hashlib.sha256(tensor.detach().numpy().tobytes()).hexdigest()
+    values = tensor.detach().contiguous().view(-1).view(torch.uint8)  # numpy has no bfloat16
+    return hashlib.sha256(values.numpy().tobytes()).hexdigest()
 
 
 def snapshot(model):

@@ -400,8 +400,8 @@ def separation(tasks: tuple[str, ...], seeds: int, output: Path, jobs: int) -> N
     \b
     Example: peftlab separation opinions --seeds 3
     """
-    from peftlab import compare
-    from peftlab import separation as measured
+    from peftlab.runs import records
+    from peftlab.runs import separation as measured
 
     try:
         found = measured.separation(
@@ -412,5 +412,6 @@ def separation(tasks: tuple[str, ...], seeds: int, output: Path, jobs: int) -> N
     command = " ".join(["peftlab separation", *tasks, f"--seeds {seeds}"])
     click.echo(measured.table(found))
     name = "_".join(["separation", *tasks])
-    click.echo(compare.store(name, found.pop("runs"), command, output, **found))
+    records.store(name, found.pop("runs"), command, output, **found)
+    click.echo(output / f"{name}.json")
     sys.exit(any(row["holds"] is False for row in found["margins"]))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 REINSTALL = "install peftlab again"
@@ -115,3 +117,9 @@ def check_listed(folder: Path, name: str) -> Path:
         raise ValueError(f"{folder / 'SHA256SUMS'} does not name {name}; {REINSTALL}")
     check_sha256(folder / name, listed[name], REINSTALL)
     return folder / name
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    packages = ("peftlab", "torch", "transformers", "accelerate")
+    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}

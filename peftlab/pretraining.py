@@ -42,8 +42,7 @@ from peftlab import anatomy, paths
 from peftlab.backbones import quiet
 from peftlab.batches import IGNORED
 from peftlab.corpus import corpus_version, mask_tokens, token_rows, train_tokenizer
-from peftlab.files import sha256, write_whole
-from peftlab.ledger import versions
+from peftlab.files import sha256, versions, write_whole
 from peftlab.recipes import SCATTERED, Recipe
 from peftlab.training import decay_groups
 

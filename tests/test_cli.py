@@ -20,11 +20,11 @@ from peftlab import (
     probes,
     recipes,
     runner,
-    separation,
 )
 from peftlab.cli import main
 from peftlab.methods import METHODS, LoRA
 from peftlab.recipes import Recipe
+from peftlab.runs import separation
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 from bs4 import BeautifulSoup
 from click.testing import CliRunner
 
-from peftlab import checks, cli, ledger, notebooks, paths
-from peftlab.claims import CLAIMS
+from peftlab import checks, cli, notebooks, paths, seeds
+from peftlab.lessons import adapter, bitfit, lora, p_tuning, prompt_tuning, start
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LABS = list(notebooks.all_labs().values())
 ROOT = Path(__file__).parents[2]
+LESSONS = {m.LESSON.lab: m.LESSON for m in (start, lora, adapter, prompt_tuning, p_tuning, bitfit)}
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +52,30 @@ def test_a_lab_is_committed_clean_and_in_shape(lab):
     assert "widgets" not in notebook.metadata
     assert 35 <= len(notebook.cells) <= 60
     assert 1400 <= words <= 2600
+
+
+def code_lines(cell):
+    return [line for line in cell.source.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
+def test_a_lab_has_a_short_start_short_cells_and_sentences_between_them(lab):
+    cells = nbformat.read(lab, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    start = code[["parameters" in c.metadata.get("tags", []) for c in code].index(True) + 1]
+    assert "import" in start.source and len(code_lines(start)) <= 15
+    assert statistics.median(len(code_lines(cell)) for cell in code) <= 7
+    rows = "".join("c" if cell.cell_type == "code" else " " for cell in cells).split()
+    assert max(map(len, rows)) <= 3
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
+def test_a_lab_shows_its_lesson_and_leaves_the_runs_to_the_session(lab):
+    cells = nbformat.read(lab, as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    assert "lab = session(lesson.LESSON, globals())" in code
+    for plumbing in ("run_trial", "find_runs", "Record(", "partial(", "interact", "Output("):
+        assert plumbing not in code
 
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
@@ -97,9 +123,9 @@ def test_a_lab_leaves_a_record_with_every_claim_decided(gallery, lab):
     record = json.loads((gallery / f"{lab.stem}.json").read_text())
     assert record["lab"] == lab.stem and record["settings"]["seed"] == 0
     assert record["seconds"] > 0 and record["counts"]
-    assert {claim["key"] for claim in record["claims"]} == CLAIMS.get(lab.stem, {}).keys()
+    assert {claim["key"] for claim in record["claims"]} == LESSONS[lab.stem].claims.keys()
     for claim in record["claims"]:
-        assert claim["verdict"] in (ledger.HOLDS, ledger.FAILS, ledger.CLOSE)
+        assert claim["verdict"] in (seeds.HOLDS, seeds.FAILS, seeds.CLOSE)
         assert claim["ours"] and claim["seeds"]
 
 

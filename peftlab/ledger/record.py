@@ -1,0 +1,162 @@
+"""The record that a lab writes of its own run.
+
+A claim holds, does not hold, is too close to call, or was not measured; a record says which, with
+the paper's number, ours and the seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peftlab.files import versions, write_whole
+from peftlab.methods.base import ParameterCount
+from peftlab.seeds import CLOSE, FAILS, HOLDS, UNMEASURED
+from peftlab.tables import Table
+
+if TYPE_CHECKING:
+    from peftlab.ledger.verdicts import Claim
+    from peftlab.runs.trial import Run
+
+_MARKS = {
+    HOLDS: "✔ holds",
+    FAILS: "✘ does not hold",
+    CLOSE: "≈ too close to call",
+    UNMEASURED: "– not measured",
+}
+
+
+class Record:
+    """What a lab measured, written as one JSON file.
+
+    Its `data` holds settings, versions, counts, curves, results and claims with their verdicts; a
+    lab may add entries of its own, ready for JSON.
+
+    Args:
+        lab: the lab's name, such as "01_lora".
+        title: as on its first line.
+        question: what the lab answers, in one sentence.
+        settings: the values of its parameters cell.
+        paper: title, arXiv id and date, or None.
+        claims: what the lab has to decide, by key.
+    """
+
+    def __init__(
+        self,
+        lab: str,
+        title: str,
+        question: str,
+        settings: dict[str, Any],
+        paper: Any = None,
+        claims: Mapping[str, Claim] | None = None,
+    ):
+        self._started = time.perf_counter()
+        self._claims = dict(claims or {})
+        self.data: dict[str, Any] = {
+            "lab": lab,
+            "title": title,
+            "question": question,
+            "paper": asdict(paper) | {"url": paper.url} if paper else None,
+            "settings": settings,
+            "versions": versions(),
+            "counts": {},
+            "curves": {},
+            "results": [],
+            "claims": [],
+        }
+
+    def count(self, label: str, count: ParameterCount) -> None:
+        """Note the parameter count of a method under the label of its run."""
+        self.data["counts"][label] = count.to_dict()
+
+    def result(self, run: Run, source: str) -> None:
+        """Note one run, its curves apart; `source` is "live" or "stored"."""
+        result = run.to_json()
+        curves = result.pop("history", None)
+        self.data["results"].append(result | {"source": source})
+        if curves:
+            self.data["curves"][f"{run.label}, seed {run.seed}, {source}"] = curves
+
+    def claim(
+        self,
+        key: str,
+        ours: str,
+        verdict: str,
+        seeds: Sequence[int],
+        why: str = "",
+        numbers: dict[str, Any] | None = None,
+    ) -> None:
+        """Decide a claim.
+
+        Args:
+            key: its name in `claims`.
+            ours: what was measured, as a reader should see it.
+            verdict: HOLDS, FAILS, CLOSE or UNMEASURED.
+            seeds: the seeds behind our number.
+            why: the reason when it does not hold, or a caveat.
+            numbers: the numbers behind `ours`.
+
+        Raises:
+            ValueError: an unknown claim or verdict, a claim decided twice, or a verdict other than
+                HOLDS without a reason.
+        """
+        known = self._claims
+        if key not in known:
+            raise ValueError(f"no claim {key!r}; this lab has: {', '.join(known) or 'none'}")
+        if verdict not in _MARKS:
+            raise ValueError(f"verdict must be one of {', '.join(_MARKS)}; got {verdict!r}")
+        if any(claim["key"] == key for claim in self.data["claims"]):
+            raise ValueError(f"the claim {key!r} is decided already")
+        if verdict != HOLDS and not why:
+            raise ValueError(f"say why the verdict on {key!r} is {verdict!r}")
+        self.data["claims"].append(
+            {"key": key, **asdict(known[key]), "ours": ours, "seeds": list(seeds)}
+            | {"verdict": verdict, "why": why, "numbers": numbers or {}}
+        )
+
+    def unmeasured(self, *keys: str) -> None:
+        """Decide claims that need stored runs which this backbone and task do not have.
+
+        Args:
+            keys: names of the claims; see `claim` for what is refused.
+        """
+        why = "no stored runs for this backbone and task; set the sweep parameter to run them"
+        for key in keys:
+            self.claim(key, ours="–", verdict=UNMEASURED, seeds=[], why=why)
+
+    def claims_table(self) -> Table:
+        """The claims as a table: the paper's number, ours, seeds, verdict."""
+        rows = [
+            {
+                "paper says": c["statement"],
+                "its number": f"{c['paper']} ({c['where']})",
+                "you measured": c["ours"],
+                "seeds": ", ".join(map(str, c["seeds"])) or "–",
+                "verdict": _MARKS[c["verdict"]] + (f": {c['why']}" if c["why"] else ""),
+            }
+            for c in self.data["claims"]
+        ]
+        return Table(rows, caption="Paper says, you measured")
+
+    def write(self, folder: str | Path = ".") -> Path:
+        """Write `<lab>.json` to `folder`, whole or not at all.
+
+        Returns:
+            The file.
+
+        Raises:
+            ValueError: a claim is left open.
+            TypeError: an entry is not ready for JSON.
+        """
+        decided = {claim["key"] for claim in self.data["claims"]}
+        if missing := [key for key in self._claims if key not in decided]:
+            raise ValueError(f"claims without a verdict: {', '.join(missing)}")
+        self.data["seconds"] = round(time.perf_counter() - self._started, 1)
+        path = Path(folder) / f"{self.data['lab']}.json"
+        with write_whole(path) as beside:
+            beside.write_text(json.dumps(self.data, indent=1) + "\n")
+        return path

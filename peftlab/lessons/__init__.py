@@ -1,0 +1,1 @@
+"""Lessons: what a lab needs beyond its method, in one folder for each paper."""

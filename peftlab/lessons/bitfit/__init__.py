@@ -1,0 +1,17 @@
+"""BitFit: is it enough to move the biases?."""
+
+from peftlab.lessons.bitfit.claims import CLAIMS
+from peftlab.lessons.bitfit.sweep import findings, plan
+from peftlab.lessons.lesson import Lesson
+from peftlab.methods import BitFit
+
+LESSON = Lesson(
+    lab="07_bitfit",
+    title="BitFit: is it enough to move the biases?",
+    question="Can a model learn a new task if only its biases may change?",
+    paper=BitFit.paper,
+    settings=("backbone", "task", "seed", "sentences", "learning_rate", "epochs"),
+    claims=CLAIMS,
+    plan=plan,
+    findings=findings,
+)

@@ -1,0 +1,146 @@
+"""A lesson as a value: what its lab is about, what it trains, and what it computes from the runs.
+
+    lessons/lora/__init__.py   LESSON = Lesson(lab="01_lora", plan=plan, findings=findings, ...)
+    lessons/lora/sweep.py      plan(...), the trials; findings(...), what is computed from them
+    lessons/lora/claims.py     CLAIMS, the paper's claims; a function for each decides it
+
+The lab and the sweep behind its stored record take their trials from the same plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from peftlab.ledger.verdicts import Claim
+from peftlab.methods.base import Paper
+from peftlab.runs.engine import run_folder, run_trials
+from peftlab.runs.records import store
+from peftlab.runs.trial import Run, Trial, distinct
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Trials that a sweep runs with the same seeds.
+
+    Args:
+        trials: what to run; of equal settings only the first one runs.
+        seeds: at least one.
+        backbone: see `load_backbone`; None is the one that the lab was given.
+        task: see `load_task`; None is the one that the lab was given.
+        noted: whether the lab's record lists these runs.
+
+    Raises:
+        ValueError: no seed, or a seed twice.
+    """
+
+    trials: Sequence[Trial]
+    seeds: Sequence[int]
+    backbone: str | None = None
+    task: str | None = None
+    noted: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(
+                f"seeds must be at least one, each of them once; got {self.seeds!r}; "
+                "write for example seeds=(0, 1, 2)"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a lesson trains.
+
+    Args:
+        trials: the method and its controls, by a short name such as "full". The lab trains some of
+            them live.
+        series: trials that differ in one thing, by what it is and then by its value: the trial of
+            rank 4 is `series["rank"][4]`.
+        groups: what a sweep runs and a stored record holds, by what the seeds are called in the
+            lab's record.
+    """
+
+    trials: Mapping[str, Trial]
+    groups: Mapping[str, Group]
+    series: Mapping[str, Mapping[Any, Trial]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sweep runs: backbone and task, and the folder that keeps its finished runs."""
+
+    backbone: str
+    task: str
+    folder: str | Path
+
+    def run(self, trial: Trial, seed: int) -> Path:
+        """The folder of one run, which holds its checkpoint."""
+        return run_folder(self.folder, trial, self.backbone, self.task, seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What a lab is about.
+
+    Args:
+        lab: name of the notebook, such as "01_lora".
+        title: as in the lab's first line.
+        question: what the lab answers, in one sentence.
+        paper: where the method was published, or None.
+        settings: names of the lab's parameters that its record keeps.
+        claims: what the lab has to decide, by key.
+        plan: takes `settings` by name and gives the plan; None where the lab trains no trial.
+        findings: takes plan, runs and place of a sweep, and gives what is computed from the runs
+            and their checkpoints, ready for JSON.
+    """
+
+    lab: str
+    title: str
+    question: str
+    paper: Paper | None = None
+    settings: Sequence[str] = ("backbone", "task", "seed")
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    plan: Callable[..., Plan] | None = None
+    findings: Callable[[Plan, list[Run], Place], dict[str, Any]] | None = None
+
+
+def sweep(lesson: Lesson, plan: Plan, backbone: str, task: str) -> dict[str, Any]:
+    """Run a plan and write `LAB_sweep.json` to the working directory.
+
+    Finished runs are kept in `LAB_runs`, so that an interrupted sweep goes on.
+
+    Args:
+        lesson: whose findings are computed.
+        plan: what to run.
+        backbone: see `load_backbone`.
+        task: see `load_task`.
+
+    Returns:
+        The record: "runs", and the lesson's findings.
+
+    Raises:
+        ValueError: a trial does not fit; see `run_trials`.
+    """
+    place = Place(backbone, task, f"{lesson.lab}_runs")
+    runs: list[Run] = []
+    for group in plan.groups.values():
+        found = run_trials(
+            distinct(group.trials),
+            backbone=group.backbone or backbone,
+            task=group.task or task,
+            seeds=group.seeds,
+            folder=place.folder,
+        )
+        # a setting may stand in two groups; what is kept in one folder is one run
+        runs += [run for run in found if not any(_same(run, other) for other in runs)]
+    findings = lesson.findings(plan, runs, place) if lesson.findings else {}
+    command = f"peftlab run {lesson.lab} -p rerun_sweep true -p backbone {backbone} -p task {task}"
+    return store(f"{lesson.lab}_sweep", runs, command, ".", **findings)
+
+
+def _same(run: Run, other: Run) -> bool:
+    places = [(r.backbone, r.task, r.seed, r.settings) for r in (run, other)]
+    return places[0] == places[1]

@@ -1,0 +1,20 @@
+"""LoRA: how small can the update be?"""
+
+from peftlab.lessons.lesson import Lesson
+from peftlab.lessons.lora.claims import CLAIMS
+from peftlab.lessons.lora.sweep import findings, full_spectra, plan
+from peftlab.methods import LoRA
+
+__all__ = ["LESSON", "full_spectra"]
+
+LESSON = Lesson(
+    lab="01_lora",
+    title="LoRA: how small can the update be?",
+    question="Does fine-tuning need to move a weight matrix in every direction, "
+    "or are a few enough?",
+    paper=LoRA.paper,
+    settings=("backbone", "task", "seed", "rank", "alpha", "learning_rate", "epochs"),
+    claims=CLAIMS,
+    plan=plan,
+    findings=findings,
+)

@@ -1,0 +1,104 @@
+"""What lab 05 trains; nothing is computed from its checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from peftlab.lessons.lesson import Group, Plan
+from peftlab.lessons.session import Session
+from peftlab.methods import FullFineTuning, PTuning
+from peftlab.runs.trial import Run, Trial
+from peftlab.tasks import load_task
+
+PLACES = ((3, 3), (6, 0), (0, 6), (0, 3), (3, 0), (1, 1))  # slots before and behind the input
+
+
+def plan(*, task: str, template: str, learning_rate: float, epochs: int, **_: Any) -> Plan:
+    """P-Tuning and its controls; by prompt encoder and template on every relation; a grid.
+
+    Args:
+        task: without prompts of its own, a classification head answers and no target is in the
+            templates.
+        template: of the live run.
+        learning_rate: of the live run.
+        epochs: of the live run.
+    """
+
+    def p_tuning(
+        label: str, wording: str, rate: float = 3e-3, passes: int = 10, **options: Any
+    ) -> Trial:
+        method = PTuning(template=wording, **options)
+        return Trial(label=label, method=method, learning_rate=rate, epochs=passes)
+
+    asks = load_task(task).prompts is not None
+    end = " [Y]" if asks else ""
+    template = template if asks else template.replace("[Y]", "").strip()
+    main = p_tuning("P-Tuning", template, learning_rate, epochs)
+    trials = {
+        "p_tuning": main,
+        "full": Trial(
+            label="full fine-tuning",
+            method=FullFineTuning(),
+            learning_rate=1e-3,
+            epochs=10,
+            wording="[X] [Y]" if asks else None,
+        ),
+        "random": replace(main, label="P-Tuning, random weights", pretrained=False),
+    }
+    standard = "[P*3] [X] [P*3]" + end
+    encoders = {
+        "lstm": p_tuning("LSTM and MLP", standard),
+        "mlp": p_tuning("MLP", standard, prompt_encoder="mlp"),
+        "none": p_tuning("free vectors", standard, 3e-2, prompt_encoder="none"),
+    }
+    variants = {
+        "behind": p_tuning("slots behind", "[X] [P*3]" + end),
+        "anchor": p_tuning("slots and anchor", "[P*3] [X] is" + end),
+    }
+    grid = {
+        (before, behind, anchor): p_tuning(
+            f"{before}, {behind} {anchor}", _slots(before, behind, anchor) + end, passes=3
+        )
+        for before, behind in PLACES
+        for anchor in ("", "is")
+    }
+    everywhere = [*encoders.values(), *variants.values()]
+    seeds = (0, 1, 2)
+    relations = [f"facts/{name}" for name in load_task("facts").prompts]
+    return Plan(
+        trials=trials,
+        series={"encoder": encoders, "variant": variants, "grid": grid},
+        groups={"stored": Group(trials=[*trials.values()], seeds=seeds)}
+        | {"grid": Group(trials=[*grid.values()], seeds=seeds, noted=False)}
+        | {
+            name: Group(trials=everywhere, seeds=seeds, task=name, noted=False)
+            for name in relations
+        },
+    )
+
+
+def learnt(lab: Session) -> dict[str, list[float]]:
+    """Test accuracies by relation, over the prompt encoders, two more templates and the seeds."""
+    trials = [*lab.plan.series["encoder"].values(), *lab.plan.series["variant"].values()]
+    found = {
+        relation: [
+            run.test_accuracy for t in trials for run in lab.runs(t, task=f"facts/{relation}")
+        ]
+        for relation in load_task("facts").prompts
+    }
+    return {relation: own for relation, own in found.items() if own}
+
+
+def by_encoder(lab: Session) -> dict[str, list[Run]]:
+    """The stored runs of each prompt encoder, over all relations and seeds."""
+    relations = [f"facts/{name}" for name in load_task("facts").prompts]
+    return {
+        kind: [run for relation in relations for run in lab.runs(trial, task=relation)]
+        for kind, trial in lab.plan.series["encoder"].items()
+    }
+
+
+def _slots(before: int, behind: int, anchor: str) -> str:
+    parts = (f"[P*{before}]" if before else "", "[X]", f"[P*{behind}]" if behind else "", anchor)
+    return " ".join(part for part in parts if part)

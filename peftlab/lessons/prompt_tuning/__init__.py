@@ -1,0 +1,19 @@
+"""Prompt tuning: a prompt that is no words."""
+
+from peftlab.lessons.lesson import Lesson
+from peftlab.lessons.prompt_tuning.claims import CLAIMS
+from peftlab.lessons.prompt_tuning.sweep import by_size, findings, plan
+from peftlab.methods import PromptTuning
+
+__all__ = ["LESSON", "by_size"]
+
+LESSON = Lesson(
+    lab="03_prompt_tuning",
+    title="Prompt tuning: a prompt that is no words",
+    question="Can a few trained vectors before the input replace training the model?",
+    paper=PromptTuning.paper,
+    settings=("backbone", "task", "seed", "prompt_length", "learning_rate", "epochs"),
+    claims=CLAIMS,
+    plan=plan,
+    findings=findings,
+)

@@ -1,0 +1,149 @@
+"""How lab 03 decides the claims of prompt tuning: from measured numbers to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean
+
+from peftlab.ledger.record import Record
+from peftlab.ledger.verdicts import AS_GOOD, Claim, above, decide, percent, together
+from peftlab.seeds import FAILS, judge
+
+CLAIMS = {
+    "mixed": Claim(
+        "One batch may hold a task for each row",
+        "a prompt is added to each example of a batch, the model is shared",
+        "section 2, figure 2",
+    ),
+    "scale": Claim(
+        "The gap to full fine-tuning closes as the backbone grows",
+        "SuperGLUE: far behind on T5 Small, level on XXL",
+        "section 3, figure 1",
+    ),
+    "length": Claim(
+        "A single row is too little, and beyond 20 rows little is gained",
+        "more than 20 rows: marginal gains",
+        "section 3.2, figure 3a",
+    ),
+    "rate": Claim(
+        "A large learning rate is necessary",
+        "0.3 throughout, found in a search from 0.001 to 0.5",
+        "section 3",
+    ),
+    "init": Claim(
+        "Rows that start at words are better than uniform ones on small models",
+        "class labels best, sampled words next, uniform worst; no difference on XXL",
+        "section 3.2, figure 3b",
+    ),
+    "ensemble": Claim(
+        "The votes of several prompts are better than one prompt",
+        "SuperGLUE, five prompts on XXL: 91.3 against 90.5 on average",
+        "section 6, table 3",
+    ),
+}
+
+
+__all__ = ["CLAIMS", "above", "ensemble", "length", "mixed", "scale"]
+
+
+def scale(
+    record: Record,
+    prompt: Mapping[str, Sequence[float]],
+    full: Mapping[str, Sequence[float]],
+    seeds: Sequence[int],
+) -> None:
+    """Holds when full fine-tuning is less far ahead on each backbone than on the one before.
+
+    Args:
+        record: of the lab.
+        prompt: accuracies of prompt tuning from 0 to 1 by backbone, the smallest first, one a seed.
+        full: the same for full fine-tuning.
+        seeds: behind the accuracies.
+    """
+    names = [name for name in prompt if prompt[name] and full.get(name)]
+    if len(names) < 2:
+        return record.unmeasured("scale")
+    gaps = {n: [f - p for f, p in zip(full[n], prompt[n], strict=True)] for n in names}
+    verdict = together(*(judge(gaps[a], gaps[b]) for a, b in pairwise(names)))
+    decide(
+        record,
+        "scale",
+        verdict,
+        ours="full fine-tuning minus prompt tuning: "
+        + ", ".join(f"{100 * fmean(gap):.1f} points on {name}" for name, gap in gaps.items()),
+        seeds=seeds,
+        fails="the gap does not close from each size to the next",
+        numbers={n: {"prompt": list(prompt[n]), "full": list(full[n])} for n in names},
+    )
+
+
+def length(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequence[int]) -> None:
+    """Holds when 20 rows are above a single one, and at most 2 points below the longest prompt.
+
+    Args:
+        record: of the lab.
+        points: accuracies from 0 to 1 by prompt length, 1 and 20 and longer ones, one a seed.
+        seeds: behind the accuracies.
+    """
+    if not {1, 20} <= points.keys() or max(points) == 20:
+        return record.unmeasured("length")
+    grows = judge(points[20], points[1])
+    enough = judge(points[20], points[max(points)], margin=AS_GOOD)
+    verdict = together(grows, enough)
+    decide(
+        record,
+        "length",
+        verdict,
+        ours=percent(points, "P={}"),
+        seeds=seeds,
+        fails="a single row is as good here"
+        if grows == FAILS
+        else f"{max(points)} rows are clearly better than 20 here",
+        numbers={str(P): list(v) for P, v in points.items()},
+    )
+
+
+def mixed(record: Record, difference: float, seed: int) -> None:
+    """Holds when a batch of several tasks gives the logits of separate batches, to 1e-4.
+
+    Args:
+        record: of the lab.
+        difference: largest absolute difference of a logit.
+        seed: of the prompts.
+    """
+    holds = difference <= 1e-4
+    decide(
+        record,
+        "mixed",
+        holds,
+        ours=f"largest difference of a logit: {difference:.1e}",
+        seeds=[seed],
+        fails="the logits differ by more than rounding",
+        numbers={"difference": difference},
+    )
+
+
+def ensemble(record: Record, groups: Sequence[Mapping[str, object]]) -> None:
+    """Holds when the votes are above the mean of their voters, beyond the noise of the groups.
+
+    Args:
+        record: of the lab.
+        groups: "seeds", "single" (an accuracy from 0 to 1 a voter) and "vote" of each ensemble.
+    """
+    if len(groups) < 2:
+        return record.unmeasured("ensemble")
+    singles = [fmean(group["single"]) for group in groups]
+    votes = [group["vote"] for group in groups]
+    gains = [vote - single for vote, single in zip(votes, singles, strict=True)]
+    verdict = judge(gains, [0.0])
+    decide(
+        record,
+        "ensemble",
+        verdict,
+        ours=percent({"single prompts": singles, "their votes": votes})
+        + f" ({len(groups)} ensembles of {len(groups[0]['seeds'])})",
+        seeds=[seed for group in groups for seed in group["seeds"]],
+        fails="the votes are not better than their voters",
+        numbers={"single": singles, "vote": votes},
+    )

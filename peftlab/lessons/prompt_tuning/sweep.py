@@ -1,0 +1,158 @@
+"""What lab 03 trains, and what is computed from the checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from peftlab import checkpoints
+from peftlab.backbones import load_backbone
+from peftlab.lessons.lesson import Group, Place, Plan
+from peftlab.lessons.session import Session
+from peftlab.methods import FullFineTuning, HeadOnly, PromptTuning
+from peftlab.methods.prompt_tuning import token_ids
+from peftlab.prompts import attention_mass, vote_accuracy
+from peftlab.runs.separation import PROMPTED
+from peftlab.runs.trial import Run, Trial
+from peftlab.tasks import load_task
+
+VOTED = "facts/capital"  # what ensembles of prompts answer
+VOTERS = 5  # prompts in an ensemble
+SIZES = ("lab-gpt-nano", "lab-gpt-micro", "lab-gpt-small")
+
+
+def plan(
+    *,
+    backbone: str,
+    task: str,
+    prompt_length: int,
+    learning_rate: float,
+    epochs: int,
+    **_: Any,
+) -> Plan:
+    """Prompt tuning and its controls; by length, rate and start; by size of the backbone; voters.
+
+    Args:
+        backbone: whose tokenizer turns labels into rows to start from.
+        task: whose labels these are.
+        prompt_length: of the live run.
+        learning_rate: of the live run.
+        epochs: of the live run.
+    """
+
+    def prompt(label: str, rate: float = 3e-2, passes: int = 15, **options: Any) -> Trial:
+        method = PromptTuning(**{"prompt_length": 20} | options)
+        return Trial(label=label, method=method, learning_rate=rate, epochs=passes)
+
+    def size(rate: float, passes: int) -> dict[str, Trial]:
+        return {
+            "prompt": prompt("prompt tuning"),
+            "full": Trial(
+                label="full fine-tuning", method=FullFineTuning(), learning_rate=rate, epochs=passes
+            ),
+            "head": Trial(label="head only", method=HeadOnly(), learning_rate=1e-2, epochs=passes),
+        }
+
+    data = load_task(task)
+    names = data.labels or ("yes", "no")
+    words = token_ids(load_backbone(backbone, data)[1], names[:20])
+    main = prompt("prompt tuning", learning_rate, epochs, prompt_length=prompt_length)
+    trials = size(5e-4, 10) | {"prompt": main}
+    trials["random"] = replace(prompt("prompt, random weights"), pretrained=False)
+    baselines = ((1e-3, 10), (5e-4, 10), (5e-4, 6))
+    sizes = {name: size(*own) for name, own in zip(SIZES, baselines, strict=True)}
+    series = {
+        "length": {P: prompt(f"P={P}", prompt_length=P) for P in (1, 5, 20, 50)},
+        "rate": {rate: prompt(f"rate {rate:g}", rate) for rate in (1e-3, 1e-2, 3e-2, 1e-1)},
+        "init": {
+            "sampled words": prompt("sampled words"),
+            "labels": prompt("labels", init="labels", init_tokens=words),
+            "uniform": prompt("uniform", init="uniform"),
+        },
+    }
+    voter = Trial(
+        label="voter",
+        method=PromptTuning(prompt_length=VOTERS),
+        learning_rate=1e-1,
+        epochs=3,
+        wording="[X] [Y]",
+    )
+    every = [*trials.values(), *(trial for own in series.values() for trial in own.values())]
+    seeds = (0, 1, 2)
+    return Plan(
+        trials=trials,
+        series=series | sizes | {"voter": {"voter": voter}},
+        groups={"stored": Group(trials=every, seeds=seeds)}
+        | {
+            name: Group(trials=[*own.values()], seeds=seeds, backbone=name, noted=False)
+            for name, own in sizes.items()
+            if name != backbone
+        }
+        | {
+            "voter": Group(
+                trials=[voter], seeds=range(15), backbone=PROMPTED, task=VOTED, noted=False
+            )
+        },
+    )
+
+
+def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
+    """How much the text looks at the prompt, and what the votes of several prompts are worth.
+
+    Args:
+        plan: the series hold "length", and the groups "voter".
+        runs: of the plan.
+        place: where they ran.
+
+    Returns:
+        "mass", the attention that the text gives to the prompt by length, a number a layer,
+        averaged over the seeds; "ensembles", single accuracies and that of the vote.
+    """
+    seeds = plan.groups["stored"].seeds
+    mass = {
+        str(P): torch.tensor([_mass(trial, seed, place) for seed in seeds]).mean(0).tolist()
+        for P, trial in plan.series["length"].items()
+    }
+    return {"mass": mass, "ensembles": _ensembles(plan.groups["voter"], place)}
+
+
+def by_size(lab: Session) -> dict[str, dict[str, list[float]]]:
+    """Test accuracies by backbone and then by trial, of backbones that have all of them stored."""
+    found = {
+        name: {
+            key: [run.test_accuracy for run in lab.runs(trial, backbone=name)]
+            for key, trial in lab.plan.series[name].items()
+        }
+        for name in SIZES
+    }
+    return {name: own for name, own in found.items() if all(own.values())}
+
+
+def _mass(trial: Trial, seed: int, place: Place) -> list[float]:
+    """The attention on a trained prompt, on 32 texts of the validation split."""
+    data = trial.task(place.task)
+    model, tokenizer = load_backbone(place.backbone, data)
+    attachment = checkpoints.load(place.run(trial, seed), model)
+    texts = [e.text for e in data.validation[:32]]
+    batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="right")
+    return attention_mass(attachment, {k: batch[k] for k in ("input_ids", "attention_mask")})
+
+
+def _ensembles(voters: Group, place: Place) -> list[dict[str, Any]]:
+    """The vote of every five prompts, beside what each says alone."""
+    (voter,) = voters.trials
+    there = Place(voters.backbone, voters.task, place.folder)
+    data = voter.task(there.task)
+    model, tokenizer = load_backbone(there.backbone, data)
+    attachment = voter.method.attach(model)
+    found = []
+    for start in range(0, len(voters.seeds), VOTERS):
+        group = voters.seeds[start : start + VOTERS]
+        states = [checkpoints.read(there.run(voter, seed))[1] for seed in group]
+        rows = [next(iter(state.values())) for state in states]
+        alone = [vote_accuracy(attachment, tokenizer, data.test, [row]) for row in rows]
+        vote = vote_accuracy(attachment, tokenizer, data.test, rows)
+        found.append({"seeds": list(group), "single": alone, "vote": vote})
+    return found

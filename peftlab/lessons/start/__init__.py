@@ -1,0 +1,9 @@
+"""Start here: what fine-tuning costs, and eight ways to pay less."""
+
+from peftlab.lessons.lesson import Lesson
+
+LESSON = Lesson(
+    lab="00_start_here",
+    title="Start here: what fine-tuning costs, and eight ways to pay less",
+    question="What does it cost to train every weight, and what do eight methods avoid?",
+)

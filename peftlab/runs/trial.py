@@ -1,0 +1,248 @@
+"""A trial is one setting to train; a run is a trial that was trained with one seed.
+
+trial = Trial(label="LoRA r=8", method=LoRA(rank=8), learning_rate=5e-3, epochs=5)
+attachment, run = run_trial(trial, "minilm", "reviews", seed=0)
+run.test_accuracy
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+
+from peftlab.attach import Attachment
+from peftlab.backbones import load_backbone
+from peftlab.methods.base import Method
+from peftlab.metrics import scores, scores_by
+from peftlab.refuse import require_number
+from peftlab.tasks import Task, load_task, verbalized, worded
+from peftlab.training import evaluate, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One setting to train, whatever the seed.
+
+    Args:
+        label: what figures call it.
+        method: the method with its hyperparameters.
+        learning_rate: the highest one.
+        epochs: passes over the training split.
+        batch_size: examples a step.
+        pretrained: False starts from random weights, the control.
+        warmup: share of the steps over which the learning rate rises.
+        examples: how many of the training examples to use, from the first on; None uses all.
+        wording: a template that the texts are put into, such as "[X] [Y]"; see `Task.rephrase` and
+            `tasks.verbalized`.
+        words: pairs of label and word, which make the task a cloze with the word at [Y].
+    """
+
+    label: str
+    method: Method
+    learning_rate: float
+    epochs: int = 3
+    batch_size: int = 16
+    pretrained: bool = True
+    warmup: float = 0.06
+    examples: int | None = None
+    wording: str | None = None
+    words: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.examples is not None:
+            require_number("examples", self.examples, 1, integer=True)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the outcome, as plain values."""
+        more = {"examples": self.examples, "wording": self.wording, "words": self.words or None}
+        return {
+            "method": self.method.name,
+            "hyperparameters": json.loads(json.dumps(self.method.hyperparameters())),
+            "learning_rate": self.learning_rate,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "pretrained": self.pretrained,
+            "warmup": self.warmup,
+        } | {k: json.loads(json.dumps(v)) for k, v in more.items() if v is not None}
+
+    def task(self, name: str) -> Task:
+        """The task as this trial trains on it: worded, and cut to its number of examples.
+
+        Args:
+            name: see `load_task`.
+
+        Raises:
+            ValueError: wording or words do not fit the task.
+        """
+        task = load_task(name)
+        if self.words:
+            task = verbalized(task, self.wording or "", dict(self.words))
+        elif self.wording:
+            task = task.rephrase(self.wording) if task.prompts else worded(task, self.wording)
+        task = self.method.prepare(task)
+        return replace(task, train=task.train[: self.examples])
+
+
+# What `Trial.settings` may hold; in the file of a run these stand beside what was measured.
+_SETTINGS = ("method", "hyperparameters", *(f.name for f in fields(Trial)[2:]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A trial that was trained with one seed, and what was measured.
+
+    Args:
+        label: what figures call it.
+        settings: of its trial, see `Trial.settings`.
+        backbone: as given to `load_backbone`.
+        task: as given to `load_task`.
+        seed: of the random head, the update, the order of the batches and dropout.
+        counts: see `ParameterCount.to_dict`.
+        validation_accuracy: at the last look; None without a look.
+        test_accuracy: from 0 to 1.
+        test_scores: all scores on the test split; None in records that are older than scores.
+        test_loss: mean over the test split.
+        by_kind: accuracy by kind of example; empty where the task has no kinds.
+        scores_by_kind: all scores by kind; None in records that are older than scores.
+        seconds: of the training.
+        validation: the looks at the validation split; None where a record left them out.
+        history: the curves of every step, see `training.History`; None where a record left them
+            out.
+        spectra: singular values of the update by matrix, where the whole backbone was trained.
+    """
+
+    label: str
+    settings: Mapping[str, Any]
+    backbone: str
+    task: str
+    seed: int
+    counts: Mapping[str, float]
+    validation_accuracy: float | None
+    test_accuracy: float
+    test_scores: Mapping[str, float] | None = None
+    test_loss: float
+    by_kind: Mapping[str, Mapping[str, float]]
+    scores_by_kind: Mapping[str, Mapping[str, float]] | None = None
+    seconds: float
+    validation: Sequence[Mapping[str, float]] | None = None
+    history: Mapping[str, Any] | None = None
+    spectra: Mapping[str, Sequence[float]] | None = None
+
+    def same_setting(self, trial: Trial) -> bool:
+        """Whether this is a run of the trial, whatever its label and seed.
+
+        Numbers are compared as records keep them, with five significant digits.
+        """
+        return rounded(self.settings) == rounded(trial.settings())
+
+    def to_json(self, *, bulky: bool = True) -> dict[str, Any]:
+        """The run as plain values; settings stand beside what was measured.
+
+        Args:
+            bulky: False leaves out the curves of every step and the spectra. The looks at the
+                validation split are kept.
+        """
+        left_out = {"history", "spectra"}
+        if bulky:  # the history has the looks already
+            left_out = {"validation"} if self.history else set()
+        data: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "settings":
+                data |= value
+            elif field.name == "validation_accuracy" or value is not None:
+                data[field.name] = value
+        return {name: value for name, value in data.items() if name not in left_out}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Run:
+        """The run that `to_json` wrote, with or without what is bulky."""
+        own = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        settings = {name: data[name] for name in _SETTINGS if name in data}
+        looks = data["history"]["validation"] if "history" in data else data.get("validation")
+        return cls(**own | {"settings": settings, "validation": looks})
+
+
+def rounded(value: Any) -> Any:
+    """Numbers with five significant digits, in dictionaries and lists too.
+
+    Records are written like this, so that the curves of many runs stay readable and small.
+    """
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def run_trial(
+    trial: Trial, backbone: str, task_name: str, seed: int, *, progress: bool = True
+) -> tuple[Attachment, Run]:
+    """Load, attach, train and evaluate once; the same seed gives the same numbers.
+
+    Args:
+        trial: what to train.
+        backbone: see `load_backbone`.
+        task_name: see `load_task`.
+        seed: of the random head, the update, the order of the batches and dropout.
+        progress: show a bar.
+
+    Returns:
+        The trained attachment, and the run.
+
+    Raises:
+        ValueError: the backbone, the task or a hyperparameter does not fit; see `load_backbone`,
+            `load_task` and `train`.
+        NonFiniteLossError: see `train`.
+    """
+    task = trial.task(task_name)
+    model, tokenizer = load_backbone(backbone, task, pretrained=trial.pretrained, seed=seed)
+    torch.manual_seed(seed)
+    attachment = trial.method.attach(model)
+    history = train(
+        attachment,
+        tokenizer,
+        task,
+        learning_rate=trial.learning_rate,
+        epochs=trial.epochs,
+        batch_size=trial.batch_size,
+        warmup=trial.warmup,
+        seed=seed,
+        progress=progress,
+    )
+    found = evaluate(model, tokenizer, task.test)
+    kinds = "kind" in task.test[0].tags
+    run = Run(
+        label=trial.label,
+        settings=trial.settings(),
+        backbone=backbone,
+        task=task_name,
+        seed=seed,
+        counts=attachment.report().to_dict(),
+        validation_accuracy=history.validation[-1]["accuracy"] if history.validation else None,
+        test_accuracy=found.accuracy,
+        test_loss=found.loss,
+        by_kind=found.by("kind") if kinds else {},
+        seconds=history.seconds,
+        test_scores=scores(task, found),
+        scores_by_kind=scores_by(task, found, "kind") if kinds else {},
+        validation=history.to_dict()["validation"],
+        history=history.to_dict(),
+    )
+    return attachment, run
+
+
+def distinct(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials without those that have the settings of one before them, whatever the label.
+
+    A setting may belong to two sweeps, and runs once.
+    """
+    found: list[Trial] = []
+    for trial in trials:
+        if trial.settings() not in [other.settings() for other in found]:
+            found.append(trial)
+    return found

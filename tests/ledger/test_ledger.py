@@ -1,0 +1,321 @@
+"""The ledger: printed numbers counted again, claims and verdicts, tables, and who is higher."""
+
+import json
+import math
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+
+import pytest
+
+from peftlab import LoRA, files
+from peftlab.counting import CATALOG, catalog_config
+from peftlab.ledger import PRINTED, Claim, Record, decide
+from peftlab.lessons import adapter, bitfit, lora, p_tuning, prompt_tuning, start
+from peftlab.methods import METHODS, ParameterCount
+from peftlab.runs.trial import Run
+from peftlab.seeds import CLOSE, FAILS, HOLDS, UNMEASURED, judge
+from peftlab.tables import Table
+
+EVERY_ROW = [(method, row) for method, rows in PRINTED.items() for row in rows]
+every_row = pytest.mark.parametrize(
+    ("method", "row"), EVERY_ROW, ids=[f"{method}: {row.what}" for method, row in EVERY_ROW]
+)
+UNITS = {"K": 1_000, "M": 1_000_000, "B": 1_000_000_000}
+
+
+# Printed numbers
+
+
+@every_row
+def test_printed_counts_are_counted_again_from_the_settings(method, row):
+    count = METHODS[method](**row.hyperparameters).parameter_count(catalog_config(row.backbone))
+    assert count.trained == row.counted
+
+
+@every_row
+def test_a_printed_count_agrees_when_rounding_or_cutting_gives_it(method, row):
+    unit = UNITS.get(row.printed[-1])
+    printed = Decimal(row.printed[:-1] if unit else row.printed.replace(",", ""))
+    counted = Decimal(row.counted) / (unit or 1)
+    given = {counted.quantize(printed, rounding=way) for way in (ROUND_HALF_UP, ROUND_DOWN)}
+    assert row.agrees == (printed in given)
+
+
+@every_row
+def test_a_printed_count_that_disagrees_says_why(method, row):
+    assert bool(row.note) == (not row.agrees)
+    assert row.backbone in CATALOG
+
+
+def test_the_paper_prints_counts_that_do_not_reproduce():
+    failing = {row.what for row in PRINTED["lora"] if not row.agrees}
+    assert failing == {"GPT-3, all four r = 64", "GPT-2 medium, r = 4", "GPT-2 large, r = 4"}
+
+
+def test_every_claim_says_what_the_paper_prints_and_where():
+    for own in (start, lora, adapter, prompt_tuning, p_tuning, bitfit):
+        for claim in own.LESSON.claims.values():
+            assert claim.statement and claim.paper
+            assert claim.where.startswith(("section", "table", "figure"))
+
+
+# The record
+
+
+CLAIMS = lora.LESSON.claims
+
+
+def new(lab="01_lora", paper=LoRA.paper, claims=CLAIMS):
+    return Record(lab, "A title", "A question?", {"rank": 8}, paper, claims)
+
+
+def decided(record):
+    """The record with every claim decided."""
+    for key in CLAIMS:
+        record.claim(key, ours=f"we found {key}", verdict=HOLDS, seeds=[0, 1])
+    return record
+
+
+def test_a_record_starts_with_what_it_is_about():
+    data = new().data
+    assert data["settings"] == {"rank": 8}
+    assert data["paper"]["title"] == LoRA.paper.title
+    assert data["paper"]["url"] == "https://arxiv.org/abs/2106.09685"
+    assert data["versions"].keys() == {"python", "peftlab", "torch", "transformers", "accelerate"}
+    assert new(paper=None).data["paper"] is None
+
+
+def test_a_claim_stands_beside_what_the_paper_says():
+    record = new()
+    record.claim("rank", "r=1 is enough", CLOSE, (0, 1), "noise", {"1": [0.5, 0.6]})
+    (claim,) = record.data["claims"]
+    said = CLAIMS["rank"]
+    assert (claim["statement"], claim["paper"], claim["where"]) == (
+        said.statement,
+        said.paper,
+        said.where,
+    )
+    assert (claim["key"], claim["verdict"], claim["why"]) == ("rank", CLOSE, "noise")
+    assert (claim["ours"], claim["seeds"]) == ("r=1 is enough", [0, 1])
+    assert claim["numbers"] == {"1": [0.5, 0.6]}
+
+
+@pytest.mark.parametrize(
+    "key, verdict, message",
+    [
+        ("speed", HOLDS, "no claim 'speed'; this lab has: identity, quality"),
+        ("rank", "true", "verdict must be one of holds, .*not measured; got 'true'"),
+        ("rank", FAILS, "say why the verdict on 'rank' is 'does not hold'"),
+        ("rank", CLOSE, "say why the verdict on 'rank' is 'too close to call'"),
+        ("rank", UNMEASURED, "say why the verdict on 'rank' is 'not measured'"),
+        ("identity", HOLDS, "the claim 'identity' is decided already"),
+    ],
+)
+def test_a_claim_that_cannot_stand_is_refused_and_not_noted(key, verdict, message):
+    record = new()
+    record.claim("identity", "0", HOLDS, [0])
+    with pytest.raises(ValueError, match=message):
+        record.claim(key, "ours", verdict, [0])
+    assert len(record.data["claims"]) == 1
+
+
+def test_a_lab_without_claims_refuses_every_claim():
+    with pytest.raises(ValueError, match="no claim 'rank'; this lab has: none"):
+        new(lab="00_start_here", claims=None).claim("rank", "ours", HOLDS, [0])
+
+
+def test_claims_without_runs_are_decided_as_unmeasured_with_the_remedy():
+    record = new()
+    record.unmeasured("rank", "budget")
+    assert [claim["key"] for claim in record.data["claims"]] == ["rank", "budget"]
+    for claim in record.data["claims"]:
+        assert claim["verdict"] == UNMEASURED and claim["seeds"] == []
+        assert "set the sweep parameter" in claim["why"]
+
+
+def test_the_claims_table_shows_both_sides_the_seeds_and_the_verdict():
+    record = new()
+    record.claim("rank", "r=1 50 %", FAILS, [0, 1], "too small")
+    record.claim("identity", "moved by 0", HOLDS, [2])
+    record.unmeasured("budget")
+    table = record.claims_table()
+    assert table.caption == "Paper says, you measured"
+    first, second, third = table.rows
+    assert first == {
+        "paper says": "A very small rank suffices",
+        "its number": "WikiSQL, W_q and W_v: r=1 73.4, r=64 73.5 (table 6)",
+        "you measured": "r=1 50 %",
+        "seeds": "0, 1",
+        "verdict": "✘ does not hold: too small",
+    }
+    assert (second["seeds"], second["verdict"]) == ("2", "✔ holds")
+    assert (third["seeds"], third["you measured"]) == ("–", "–")
+    assert third["verdict"].startswith("– not measured: no stored runs")
+
+
+def test_a_run_is_noted_with_its_source_and_its_history_apart():
+    record = new()
+    curves = {"losses": [1.0], "validation": [{"step": 1, "accuracy": 0.5}]}
+    plain = {"label": "LoRA", "method": "lora", "backbone": "b", "task": "t", "seed": 3}
+    plain |= {"counts": {}, "validation_accuracy": 0.5, "test_accuracy": 0.5, "test_loss": 1.0}
+    plain |= {"by_kind": {}, "seconds": 2.0}
+    record.result(Run.from_json(plain | {"history": curves}), "live")
+    record.result(Run.from_json(plain | {"label": "full"}), "stored")
+    assert record.data["results"] == [
+        plain | {"source": "live"},
+        plain | {"label": "full", "source": "stored"},
+    ]
+    assert record.data["curves"] == {"LoRA, seed 3, live": curves}
+
+
+def test_counts_are_noted_by_label():
+    record = new()
+    count = ParameterCount(trained=10, stored=8, head=2, backbone=100)
+    record.count("LoRA", count)
+    assert record.data["counts"] == {"LoRA": count.to_dict()}
+
+
+def test_a_record_is_written_as_json_and_comes_back(tmp_path):
+    record = decided(new())
+    record.data["truncation"] = {0: 0.5, 8: 0.75}
+    path = record.write(tmp_path / "deep" / "folder")
+    assert path == tmp_path / "deep" / "folder" / "01_lora.json"
+    found = json.loads(path.read_text())
+    assert found["seconds"] >= 0
+    assert found == record.data | {"truncation": {"0": 0.5, "8": 0.75}}
+
+
+def test_a_record_with_open_claims_is_not_written(tmp_path):
+    record = new()
+    record.claim("identity", "0", HOLDS, [0])
+    with pytest.raises(ValueError, match="claims without a verdict: quality, latency, budget"):
+        record.write(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lab_without_claims_is_written_as_it_is(tmp_path):
+    assert new(lab="00_start_here", claims=None).write(tmp_path).name == "00_start_here.json"
+
+
+def test_a_record_is_written_whole_or_not_at_all(tmp_path):
+    before = decided(new()).write(tmp_path).read_text()
+    record = decided(new())
+    record.data["broken"] = object()
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        record.write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["01_lora.json"]
+    assert (tmp_path / "01_lora.json").read_text() == before
+
+
+# Tables
+
+
+def test_a_table_escapes_what_html_would_take_for_tags():
+    table = Table([{"<b>name": "A & B", 'a "quoted" one': "<script>"}], caption="x < y")
+    found = table._repr_html_()
+    for text in ("&lt;b&gt;name", "A &amp; B", "&lt;script&gt;", "<caption>x &lt; y</caption>"):
+        assert text in found
+    assert "<script>" not in found and "<b>" not in found
+
+
+def test_a_table_aligns_numbers_to_the_right_and_the_rest_to_the_left():
+    rows = [{"name": "a", "count": 1, "mixed": 1, "flag": True}]
+    rows += [{"name": "b", "count": 2.5, "mixed": "none", "flag": False}]
+    found = Table(rows)._repr_html_()
+    sides = {"name": "left", "count": "right", "mixed": "left", "flag": "left"}
+    for column, side in sides.items():
+        assert f'<th scope="col" style="text-align:{side}">{column}</th>' in found
+    assert found.count('<td style="text-align:right">') == 2
+    assert "<caption>" not in found
+
+
+def test_a_table_as_text_has_columns_that_line_up():
+    rows = [{"name": "a long name", "n": 1}, {"name": "b", "n": 1234567}]
+    lines = repr(Table(rows, caption="A caption")).splitlines()
+    columns = ["name                 n", "a long name          1", "b            1,234,567"]
+    assert lines == ["A caption", *columns]
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (294912, "294,912"),
+        (0.123456, "0.1235"),
+        (1234.5, "1,234"),
+        (9999.4, "9,999"),
+        (9999.7, "10,000"),
+        (123456.7, "123,457"),
+        (-123456.7, "-123,457"),
+        (0.0, "0"),
+        (True, "True"),
+        (None, "None"),
+        (math.nan, "nan"),
+        (math.inf, "inf"),
+        ("as it is", "as it is"),
+    ],
+)
+def test_cells_show_numbers_as_a_reader_wants_them(value, text):
+    assert repr(Table([{"x": value}])).splitlines()[1] == text
+    assert f">{text}</td>" in Table([{"x": value}])._repr_html_()
+
+
+def test_a_table_without_rows_and_a_row_without_a_cell_are_shown():
+    assert "<caption>nothing</caption>" in Table([], "nothing")._repr_html_()
+    assert repr(Table([], "nothing")).strip() == "nothing"
+    found = Table([{"a": "x", "b": 2}, {"a": "y"}])
+    assert found._repr_html_().count("<td ") == 4
+    assert repr(found).splitlines()[2] == "y"
+
+
+# Who is higher
+
+
+@pytest.mark.parametrize(
+    "higher, lower, margin, verdict",
+    [
+        ([0.90, 0.91, 0.92], [0.80, 0.81, 0.82], 0.0, HOLDS),
+        ([0.80, 0.81, 0.82], [0.90, 0.91, 0.92], 0.0, FAILS),
+        ([0.80, 0.90, 0.70], [0.79, 0.88, 0.72], 0.0, CLOSE),
+        ([0.5, 0.5], [0.5, 0.5], 0.0, CLOSE),
+        ([0.5, 0.5], [0.4], 0.0, HOLDS),  # against a constant
+        ([0.4, 0.6], [0.45], 0.0, CLOSE),
+        ([0.80, 0.81, 0.82], [0.81, 0.82, 0.83], 0.05, HOLDS),  # lower, but within the margin
+        ([0.80, 0.81, 0.82], [0.90, 0.91, 0.92], 0.05, FAILS),
+        ([0.80, 0.81, 0.82], [0.83, 0.84, 0.85], 0.03, CLOSE),  # at the margin
+    ],
+)
+def test_values_are_called_higher_beyond_twice_the_standard_error(higher, lower, margin, verdict):
+    assert judge(higher, lower, margin) == verdict
+
+
+@pytest.mark.parametrize(
+    "above, verdict", [(1.9, CLOSE), (2.1, HOLDS), (-1.9, CLOSE), (-2.1, FAILS)]
+)
+def test_the_border_is_two_standard_errors_of_the_difference(above, verdict):
+    spread = [-0.03, 0.01, 0.02]  # its sample variance is 0.0007
+    error = math.sqrt(0.0007 / 3 + 0.0007 / 3)
+    higher = [0.5 + above * error + s for s in spread]
+    assert judge(higher, [0.5 + s for s in spread]) == verdict
+
+
+def test_versions_are_those_of_what_is_installed():
+    import torch
+
+    assert torch.__version__.startswith(files.versions()["torch"].split("+")[0])
+
+
+@pytest.mark.parametrize(
+    "found, verdict, why",
+    [
+        (True, HOLDS, ""),
+        (HOLDS, HOLDS, ""),
+        (False, FAILS, "it fails"),
+        (FAILS, FAILS, "it fails"),
+        (CLOSE, CLOSE, "who knows"),
+    ],
+)
+def test_a_verdict_takes_the_reason_that_belongs_to_it(found, verdict, why):
+    record = new(claims={"a": Claim("It holds", "1.0", "table 1")})
+    decide(record, "a", found, ours="2", seeds=(0,), fails="it fails", close="who knows")
+    (claim,) = record.data["claims"]
+    assert (claim["verdict"], claim["why"], claim["ours"]) == (verdict, why, "2")
+    assert (claim["seeds"], claim["numbers"]) == ([0], {})

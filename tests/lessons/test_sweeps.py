@@ -1,0 +1,279 @@
+"""The sweeps, small: what they run, compute from the checkpoints, and write."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_task import write_backbone, write_task
+
+from peftlab import (
+    Adapter,
+    BitFit,
+    FullFineTuning,
+    HeadOnly,
+    LoRA,
+    PromptTuning,
+    analysis,
+    load_backbone,
+    load_task,
+)
+from peftlab.analysis import amplification, mean_overlap, stored_updates, weights
+from peftlab.lessons import adapter, bitfit, lora, p_tuning, prompt_tuning
+from peftlab.lessons.lesson import Group, Place, Plan, sweep
+from peftlab.lessons.prompt_tuning import sweep as prompt_sweep
+from peftlab.runs import engine
+from peftlab.runs.records import find_runs
+from peftlab.runs.trial import Trial, distinct, run_trial
+
+SEEDS = (0, 1)
+SMALL, LARGE = (
+    Trial(label=f"LoRA r={r}", method=LoRA(rank=r), learning_rate=1e-2, epochs=1) for r in (8, 16)
+)
+HEAD = Trial(label="head only", method=HeadOnly(), learning_rate=1e-2, epochs=1)
+FULL = Trial(label="full fine-tuning", method=FullFineTuning(), learning_rate=1e-3, epochs=1)
+PLAN = Plan(
+    trials={"LoRA": SMALL, "full": FULL, "head": HEAD},
+    series={"rank": {8: SMALL, 16: LARGE}},
+    groups={
+        "controls": Group(trials=[HEAD], seeds=(0, 1, 2)),
+        "sweeps": Group(trials=[SMALL, FULL, LARGE], seeds=SEEDS),
+    },
+)
+PARAMETERS = {
+    lora: {"rank": 8, "alpha": 16.0, "learning_rate": 2e-3, "epochs": 8},
+    adapter: {"bottleneck": 16, "init_std": 1e-2, "learning_rate": 2e-3, "epochs": 8},
+    prompt_tuning: {"prompt_length": 20, "learning_rate": 3e-2, "epochs": 15},
+    p_tuning: {"template": "[P*3] [X] [P*3] [Y]", "learning_rate": 3e-3, "epochs": 10},
+    bitfit: {"sentences": 250, "learning_rate": 1e-2, "epochs": 15},
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The sweep of lab 01: its record, backbone and task, and its working directory."""
+    place = tmp_path_factory.mktemp("sweep")
+    where = (write_backbone(place / "bert"), write_task(place / "toy.tsv"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(place)
+        study = sweep(lora.LESSON, PLAN, *where)
+    return study, where, place
+
+
+def updates(done, trial, seed):
+    _, where, place = done
+    return stored_updates(Place(*where, place / "01_lora_runs").run(trial, seed))
+
+
+def test_a_sweep_runs_every_group_with_its_own_seeds(done):
+    runs = done[0]["runs"]
+    assert [(run.label, run.seed) for run in runs] == [
+        *((HEAD.label, seed) for seed in (0, 1, 2)),
+        *((trial.label, seed) for trial in (SMALL, FULL, LARGE) for seed in SEEDS),
+    ]
+    stored = json.loads((done[2] / "01_lora_sweep.json").read_text())["runs"]
+    assert all(run["validation"] and not {"history", "spectra"} & run.keys() for run in stored)
+
+
+def test_full_spectra_are_those_of_the_first_full_fine_tuning(done):
+    study, where, _ = done
+    found = study["full_spectra"]
+    assert found["seed"] == SEEDS[0]
+    attachment, _ = run_trial(FULL, *where, seed=SEEDS[0], progress=False)
+    wanted = {name: analysis.spectrum(d) for name, d in analysis.updates(attachment).items()}
+    assert found["spectra"].keys() == wanted.keys()
+    for name, values in wanted.items():
+        assert found["spectra"][name] == pytest.approx(values, rel=1e-3, abs=1e-6)
+
+
+def test_runs_side_by_side_are_the_runs_alone(done):
+    study, where, _ = done
+    alone = run_trial(LARGE, *where, seed=1, progress=False)[1]
+    found = find_runs(study["runs"], LARGE, *where)[1]
+    assert found.seed == 1
+    wanted = [look["loss"] for look in alone.validation]
+    assert [look["loss"] for look in found.validation] == pytest.approx(wanted, rel=1e-6)
+    assert found.test_accuracy == alone.test_accuracy
+
+
+def test_overlaps_are_maps_of_ranks_seeds_and_chance(done):
+    overlaps = done[0]["overlaps"]
+    assert list(overlaps) == ["r=8 and r=16", "r=16, two seeds", "random directions"]
+    for found in overlaps.values():
+        values = torch.tensor(found)
+        assert values.shape == (8, 16)
+        assert values.min() >= 0 and values.max() <= 1 + 1e-5
+
+
+def test_overlaps_are_those_of_the_checkpoints(done):
+    overlaps = done[0]["overlaps"]
+    across = [
+        mean_overlap(updates(done, SMALL, seed), updates(done, LARGE, seed), 8, 16)
+        for seed in SEEDS
+    ]
+    wanted = torch.tensor(across).mean(0)
+    torch.testing.assert_close(torch.tensor(overlaps["r=8 and r=16"]), wanted)
+    between = mean_overlap(*(updates(done, LARGE, seed) for seed in SEEDS), 8, 16)
+    torch.testing.assert_close(torch.tensor(overlaps["r=16, two seeds"]), torch.tensor(between))
+
+
+def test_overlap_of_random_directions_grows_as_chance_does(done):
+    found = done[0]["overlaps"]["random directions"]
+    assert found[7][15] == pytest.approx(16 / 32, abs=0.1)  # max(i, j) / d
+    assert found[0][0] < 0.3
+
+
+def test_amplification_is_that_of_the_small_rank_one_record_a_seed(done):
+    study, where, _ = done
+    rows = study["amplification"]
+    assert [(row["seed"], row["rank"]) for row in rows] == [(0, 8), (1, 8)]
+    frozen = weights(load_backbone(where[0], load_task(where[1]))[0])
+    each = [
+        amplification(frozen[name], delta, 8) for name, delta in updates(done, SMALL, 1).items()
+    ]
+    for key in each[0]:
+        assert rows[1][key] == pytest.approx(sum(row[key] for row in each) / len(each), rel=1e-5)
+
+
+def test_a_sweep_writes_its_record_to_the_working_directory(done):
+    study, _, place = done
+    record = json.loads((place / "01_lora_sweep.json").read_text())
+    assert record["name"] == "01_lora_sweep"
+    assert record["command"].startswith("peftlab run 01_lora -p rerun_sweep true -p backbone ")
+    assert "torch" in record["versions"]
+    assert record.keys() == study.keys()
+    for label, found in study["overlaps"].items():
+        torch.testing.assert_close(
+            torch.tensor(record["overlaps"][label]), torch.tensor(found), rtol=1e-4, atol=1e-9
+        )
+
+
+def test_a_sweep_goes_on_from_its_finished_runs(done, monkeypatch):
+    study, where, place = done
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(engine, "run_trial", None)
+    assert sweep(lora.LESSON, PLAN, *where) == study
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1)])
+def test_a_group_needs_seeds_that_differ(seeds):
+    with pytest.raises(ValueError, match="seeds must be at least one, each of them once; got"):
+        Group(trials=[HEAD], seeds=seeds)
+
+
+@pytest.mark.parametrize("lesson", PARAMETERS, ids=lambda lesson: lesson.LESSON.lab)
+def test_a_plan_has_a_group_for_every_trial_and_takes_the_parameters_of_the_lab(lesson):
+    where = {
+        "backbone": "lab-gpt-micro",
+        "task": "facts/capital" if lesson is p_tuning else "opinions",
+    }
+    plan = lesson.LESSON.plan(**where, seed=0, **PARAMETERS[lesson])
+    grouped = [trial for group in plan.groups.values() for trial in group.trials]
+    series = [trial for own in plan.series.values() for trial in own.values()]
+    for trial in (*plan.trials.values(), *series):
+        assert trial.settings() in [other.settings() for other in grouped]
+    main = next(iter(plan.trials.values()))
+    changed = PARAMETERS[lesson] | {"learning_rate": 0.5, "epochs": 1}
+    (other, *_) = lesson.LESSON.plan(**where, seed=0, **changed).trials.values()
+    assert other == replace(main, learning_rate=0.5, epochs=1)
+    for group in plan.groups.values():
+        labels = [trial.label for trial in distinct(group.trials)]
+        assert len(set(labels)) == len(labels)  # or the sweep would be refused
+
+
+def arguments(place):
+    return write_backbone(place / "bert"), write_task(place / "toy.tsv")
+
+
+def test_the_adapter_sweep_takes_layers_away_once_a_seed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = Trial(label="adapters", method=Adapter(bottleneck=2), learning_rate=1e-2, epochs=1)
+    plan = Plan(
+        trials={"adapters": own, "head": HEAD},
+        groups={"stored": Group(trials=[own, HEAD], seeds=SEEDS)},
+    )
+    study = sweep(adapter.LESSON, plan, *arguments(tmp_path))
+    layers = len(study["ablation"][0])
+    assert len(study["ablation"]) == len(SEEDS) and layers > 1
+    assert all(0 <= spans[0][layers - 1] <= 1 for spans in study["ablation"])
+
+
+def test_the_bitfit_sweep_runs_trials_and_curves_and_tells_what_moved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    every = Trial(label="BitFit", method=BitFit(), learning_rate=1e-2, epochs=1)
+    few = replace(every, label="few", examples=16)
+    plan = Plan(
+        trials={"all": every, "head": HEAD},
+        groups={
+            "stored": Group(trials=[every, HEAD], seeds=SEEDS),
+            "stored curves": Group(trials=[few], seeds=(2,)),
+        },
+    )
+    study = sweep(bitfit.LESSON, plan, *arguments(tmp_path))
+    assert [(run.label, run.seed) for run in study["runs"]] == [
+        *((trial.label, seed) for trial in (every, HEAD) for seed in SEEDS),
+        ("few", 2),
+    ]
+    assert len(study["moves"]) == 2 and all(sum(m["query"]) > 0 for m in study["moves"])
+    assert json.loads((tmp_path / "07_bitfit_sweep.json").read_text())["moves"]
+
+
+def test_the_prompt_sweep_measures_attention_by_length_and_lets_prompts_vote(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    backbone, task = arguments(tmp_path)
+    other = write_backbone(tmp_path / "other")
+    asked = []
+
+    def counted(attachment, tokenizer, examples, rows):
+        asked.append(len(rows))
+        return 0.5
+
+    monkeypatch.setattr(prompt_sweep, "vote_accuracy", counted)
+    short, long = (
+        Trial(label=f"P={P}", method=PromptTuning(prompt_length=P), learning_rate=1e-2, epochs=1)
+        for P in (1, 3)
+    )
+    voter = replace(short, label="voter", examples=16)
+    plan = Plan(
+        trials={"prompt": short, "head": HEAD},
+        series={"length": {1: short, 3: long}},
+        groups={
+            "stored": Group(trials=[short, long, HEAD], seeds=SEEDS),
+            "other": Group(trials=[FULL], seeds=SEEDS, backbone=other),
+            "voter": Group(trials=[voter], seeds=range(10), backbone=backbone, task=task),
+        },
+    )
+    study = sweep(prompt_tuning.LESSON, plan, backbone, task)
+    labels = [short.label, long.label, HEAD.label, FULL.label]
+    assert [run.label for run in study["runs"]] == [
+        *(label for label in labels for _ in SEEDS),
+        *["voter"] * 10,
+    ]
+    assert {run.backbone for run in study["runs"] if run.label == FULL.label} == {other}
+    assert set(study["mass"]) == {"1", "3"}
+    assert all(0 < share < 1 for own in study["mass"].values() for share in own)
+    assert study["mass"]["1"][0] < study["mass"]["3"][0]
+    assert [group["seeds"] for group in study["ensembles"]] == [[*range(5)], [*range(5, 10)]]
+    assert asked == [1, 1, 1, 1, 1, 5] * 2
+
+
+def test_a_setting_in_two_groups_runs_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    backbone, task = arguments(tmp_path)
+    other = write_task(tmp_path / "other.tsv")
+    again = replace(HEAD, label="the same")
+    plan = Plan(
+        trials={"p_tuning": HEAD},
+        groups={
+            "stored": Group(trials=[HEAD], seeds=SEEDS),
+            "here": Group(trials=[again], seeds=SEEDS, task=task),
+            "there": Group(trials=[again], seeds=SEEDS, task=other),
+        },
+    )
+    study = sweep(p_tuning.LESSON, plan, backbone, task)
+    assert [(run.label, run.task, run.seed) for run in study["runs"]] == [
+        *((HEAD.label, task, seed) for seed in SEEDS),
+        *(("the same", other, seed) for seed in SEEDS),
+    ]
+    stored = json.loads((tmp_path / "05_p_tuning_sweep.json").read_text())
+    assert stored["command"].startswith("peftlab run 05_p_tuning -p rerun_sweep true")

@@ -5,15 +5,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_WHERE = {
-    "LoRA": "methods",
-    "PromptTuning": "methods",
-    "PTuning": "methods",
-    "Adapter": "methods",
-    "BitFit": "methods",
-    "FullFineTuning": "methods",
-    "HeadOnly": "methods",
-    "TopLayers": "methods",
+#: Where the public functions are; the classes of the methods come from their registry.
+_FUNCTIONS = {
     "load_backbone": "backbones",
     "load_task": "tasks",
     "train": "training",
@@ -21,15 +14,24 @@ _WHERE = {
     "load": "checkpoints",
 }
 
-__all__ = list(_WHERE)
+
+def _methods() -> dict[str, Any]:
+    """The classes of the methods by their names in Python."""
+    registry = import_module("peftlab.methods").METHODS
+    return {method.__name__: method for method in registry.values()}
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use, so that `import peftlab` and `peftlab count` do not wait for torch."""
-    if name not in _WHERE:
-        raise AttributeError(f"module 'peftlab' has no attribute {name!r}")
-    return getattr(import_module(f"peftlab.{_WHERE[name]}"), name)
+    if name == "__all__":
+        return [*_methods(), *_FUNCTIONS]
+    if name in _FUNCTIONS:
+        return getattr(import_module(f"peftlab.{_FUNCTIONS[name]}"), name)
+    # Modules of the package are asked for here, too; only classes have a capital letter.
+    if name[:1].isupper() and name in (methods := _methods()):
+        return methods[name]
+    raise AttributeError(f"module 'peftlab' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_WHERE])
+    return sorted([*globals(), *__getattr__("__all__")])

@@ -1,38 +1,24 @@
-"""The methods, one paper a file; `METHODS` maps their command-line names to them."""
+"""The methods, one paper each, and their registry.
 
-from peftlab.methods.adapter import Adapter
+The registry is the list of imports below, one line a method; `METHODS` is made of them, in their
+order. The public names of peftlab, the command line, the panels and the contract tests all read
+`METHODS`, so that a new method needs one line here.
+"""
+
 from peftlab.methods.base import Method, Paper, ParameterCount
-from peftlab.methods.baselines import FullFineTuning, HeadOnly, TopLayers
-from peftlab.methods.bitfit import BitFit
+
+# isort: off
 from peftlab.methods.lora import LoRA
-from peftlab.methods.p_tuning import PTuning
+from peftlab.methods.adapter import Adapter
 from peftlab.methods.prompt_tuning import PromptTuning
+from peftlab.methods.p_tuning import PTuning
+from peftlab.methods.bitfit import BitFit
+from peftlab.methods.baselines import FullFineTuning, HeadOnly, TopLayers
+# isort: on
 
+#: The methods by their names on the command line.
 METHODS: dict[str, type[Method]] = {
-    method.name: method
-    for method in (
-        LoRA,
-        Adapter,
-        PromptTuning,
-        PTuning,
-        BitFit,
-        FullFineTuning,
-        HeadOnly,
-        TopLayers,
-    )
+    kind.name: kind
+    for kind in list(globals().values())
+    if isinstance(kind, type) and issubclass(kind, Method) and kind is not Method
 }
-
-__all__ = [
-    "METHODS",
-    "Adapter",
-    "BitFit",
-    "FullFineTuning",
-    "HeadOnly",
-    "LoRA",
-    "Method",
-    "PTuning",
-    "Paper",
-    "ParameterCount",
-    "PromptTuning",
-    "TopLayers",
-]

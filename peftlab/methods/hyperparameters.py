@@ -48,6 +48,10 @@ class Hyperparameter:
         """
         return value
 
+    def offered(self) -> dict[str, Any]:
+        """What is offered, by the text that a reader sees of it."""
+        return {_shown(value): value for value in self.offers}
+
     def read(self, text: str) -> Any:
         """The value that `text` of the command line means; `check` comes afterwards."""
         try:
@@ -256,6 +260,16 @@ def own(default: Any, checked: Callable[[Any], Any], **more: Any) -> Any:
         **more: `offers` and `counts`, see `Hyperparameter`.
     """
     return _field(Own(default=default, checked=checked, **{"offers": (default,)} | more))
+
+
+def _shown(value: Any) -> str:
+    """A value as a reader sees it in a panel."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    words = {None: "none", True: "yes", False: "no"}
+    if value is None or isinstance(value, bool):
+        return words[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _field(declared: Hyperparameter) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
+
+from peftlab.tables import Table
 
 Record = dict[str, Any]
 
@@ -70,6 +72,52 @@ class Panel(widgets.VBox):
         bundle = super()._repr_mimebundle_(**kwargs)
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         return data | {"text/html": self.twin()}
+
+
+def facts(rows: dict[str, str], picture: Any) -> str:
+    """Draw the table of facts that a panel says, and its picture below.
+
+    Args:
+        rows: what is said, by what it is of.
+        picture: one of `peftlab.figures`.
+
+    Returns:
+        HTML.
+    """
+    table = Table([{"": what, "value": said} for what, said in rows.items()])
+    return table._repr_html_() + picture._repr_html_()
+
+
+def trained_parameters(record: Record) -> str:
+    """Say how many parameters train, and their share of the backbone.
+
+    Args:
+        record: with "trained", a number, and "share", from 0 to 1.
+    """
+    return f"{record['trained']:,} ({100 * record['share']:.3f} %)"
+
+
+def percent(share: float) -> str:
+    """Say a share or an accuracy in percent.
+
+    Args:
+        share: from 0 to 1.
+    """
+    return f"{100 * share:.1f} %"
+
+
+def stored_accuracy(reached: Sequence[float], stored: Sequence[str] = ()) -> dict[str, str]:
+    """Say the mean accuracy of the stored runs of one setting, as a row of `facts`.
+
+    Args:
+        reached: test accuracies from 0 to 1, one for each seed; empty where no run is stored.
+        stored: the settings that have stored runs, to be named where this one has none.
+    """
+    if reached:
+        said = percent(sum(reached) / len(reached))
+    else:
+        said = f"none; there are: {'; '.join(stored)}" if stored else "no stored runs"
+    return {f"test accuracy of stored runs ({len(reached)} seeds)": said}
 
 
 def _shown(control: widgets.Widget) -> str:

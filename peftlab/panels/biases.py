@@ -11,8 +11,14 @@ import ipywidgets as widgets
 
 from peftlab import figures
 from peftlab.methods.bitfit import KINDS, BitFit
-from peftlab.panels.base import Panel, Record
-from peftlab.tables import Table
+from peftlab.panels.base import (
+    Panel,
+    Record,
+    facts,
+    percent,
+    stored_accuracy,
+    trained_parameters,
+)
 
 
 @dataclass(frozen=True)
@@ -63,23 +69,16 @@ def biases_record(measured: MeasuredBiases, **chosen: bool) -> Record:
 
 def draw_biases(record: Record) -> str:
     """The record as a table and a picture, in HTML."""
-    reached = record["accuracy"]
-    stored = "; ".join(_named(kinds) for kinds in record["stored"])
-    none = f"none; there are: {stored}" if stored else "no stored runs"
-    mean = f"{100 * sum(reached) / len(reached):.1f} %" if reached else none
-    rows = [
-        {"": "kinds of bias that train", "value": _named(record["kinds"])},
-        {
-            "": "trained parameters, head apart",
-            "value": f"{record['trained']:,} ({100 * record['share']:.3f} %)",
-        },
-        {"": f"test accuracy of stored runs ({len(reached)} seeds)", "value": mean},
-    ]
-    rows += [{"": k, "value": f"{100 * v:.1f} %"} for k, v in record["references"].items()]
+    rows = {
+        "kinds of bias that train": _named(record["kinds"]),
+        "trained parameters, head apart": trained_parameters(record),
+        **stored_accuracy(record["accuracy"], [_named(kinds) for kinds in record["stored"]]),
+        **{label: percent(mean) for label, mean in record["references"].items()},
+    }
     picture = figures.choice_bars(
         record["by_kind"], record["kinds"], "Biases of a backbone, by kind", "parameters"
     )
-    return Table(rows)._repr_html_() + picture._repr_html_()
+    return facts(rows, picture)
 
 
 def _named(kinds: Sequence[str]) -> str:

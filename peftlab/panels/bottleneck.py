@@ -11,8 +11,7 @@ import ipywidgets as widgets
 
 from peftlab import figures
 from peftlab.methods import Adapter
-from peftlab.panels.base import Panel, Record
-from peftlab.tables import Table
+from peftlab.panels.base import Panel, Record, facts, stored_accuracy, trained_parameters
 
 
 @dataclass(frozen=True)
@@ -61,23 +60,12 @@ def bottleneck_record(measured: MeasuredAdapters, bottleneck: int, init_std: flo
 
 def draw_bottleneck(record: Record) -> str:
     """The record as a table and a picture, in HTML."""
-    reached = record["accuracy"]
-    mean = f"{100 * sum(reached) / len(reached):.1f} %" if reached else "no stored runs"
-    rows = [
-        {
-            "": "trained parameters, LayerNorms included",
-            "value": f"{record['trained']:,} ({100 * record['share']:.2f} %)",
-        },
-        {"": "checkpoint, head included", "value": f"{record['checkpoint_mib']:.2f} MiB"},
-        {
-            "": f"test accuracy of stored runs of this size ({len(reached)} seeds)",
-            "value": mean,
-        },
-        {
-            "": "change of the logits at the start, relative to their spread",
-            "value": f"{record['change']:.2g}",
-        },
-    ]
+    rows = {
+        "trained parameters, LayerNorms included": trained_parameters(record),
+        "checkpoint, head included": f"{record['checkpoint_mib']:.2f} MiB",
+        **stored_accuracy(record["accuracy"]),
+        "change of the logits at the start, relative to their spread": f"{record['change']:.2g}",
+    }
     picture = figures.log_bars(
         record["changes"],
         f"Start of adapters of size {record['bottleneck']}",
@@ -85,7 +73,7 @@ def draw_bottleneck(record: Record) -> str:
         "relative change of the logits",
         mark=f"{record['init_std']:g}",
     )
-    return Table(rows)._repr_html_() + picture._repr_html_()
+    return facts(rows, picture)
 
 
 def bottleneck_panel(measured: MeasuredAdapters) -> Panel:

@@ -8,49 +8,35 @@ import ipywidgets as widgets
 
 from peftlab import counting, figures
 from peftlab.methods import METHODS, FullFineTuning
-from peftlab.panels.base import Panel, Record
-from peftlab.tables import Table
+from peftlab.methods.hyperparameters import Hyperparameter, Number, declared
+from peftlab.panels.base import Panel, Record, facts
 
-TARGETS = {
-    "query, value": ("query", "value"),
-    "query": ("query",),
-    "all of attention": ("query", "key", "value", "attention_output"),
-    "attention and MLP": ("query", "key", "value", "attention_output", "mlp_in", "mlp_out"),
-}
-TITLES = {
-    "lora": "LoRA",
-    "adapter": "adapters",
-    "prompt_tuning": "prompt tuning",
-    "p_tuning": "P-Tuning",
-    "bitfit": "BitFit",
-    "full": "full fine-tuning",
-    "head": "head only",
-    "top_layers": "top layers",
-}
 MIB_PARTS = {
     "gradients": "gradient_mib",
     "AdamW state": "optimizer_mib",
     "checkpoint": "checkpoint_mib",
 }
-RANKS = (1, 2, 4, 8, 16, 32, 64)
 
 
-def count_record(backbone: str, method: str, rank: int, targets: tuple[str, ...]) -> Record:
+def count_record(backbone: str, method: str, **hyperparameters: Any) -> Record:
     """Count a method on a catalogued backbone, in closed form.
 
     Args:
         backbone: name in `counting.CATALOG`.
         method: name in `METHODS`.
-        rank: of LoRA; other methods have none.
-        targets: of LoRA.
+        **hyperparameters: of the method; its defaults stand for those left out.
 
     Returns:
         Settings, counts and, as "full", the counts of full fine-tuning; or settings and "problem",
         when the method has nothing to train there.
     """
-    hyperparameters = {"rank": rank, "targets": targets} if method == "lora" else {}
     config, head = counting.catalog_config(backbone), counting.CATALOG[backbone][0]
-    record: Record = {"name": backbone, "method": method, "head_kind": head, **hyperparameters}
+    record: Record = {
+        "name": backbone,
+        "method": method,
+        "head_kind": head,
+        "hyperparameters": hyperparameters,
+    }
     try:
         found = METHODS[method](**hyperparameters).parameter_count(config, head)
     except ValueError as problem:
@@ -60,7 +46,14 @@ def count_record(backbone: str, method: str, rank: int, targets: tuple[str, ...]
 
 
 def draw_count(record: Record) -> str:
-    """The counts as a table, and as bars beside those of full fine-tuning."""
+    """Draw the counts as a table, and as bars beside those of full fine-tuning.
+
+    Args:
+        record: as `count_record` gives it.
+
+    Returns:
+        HTML.
+    """
     if "problem" in record:
         return f"<p>Nothing to count here: {record['problem']}.</p>"
     share = f"{100 * record['share']:.4g} % of the backbone"
@@ -71,36 +64,62 @@ def draw_count(record: Record) -> str:
         f"head ({(record['head_kind'] or 'none').replace('_', ' ')})": f"{record['head']:,}",
     }
     rows |= {f"{what}, float32": figures.mib(record[key]) for what, key in MIB_PARTS.items()}
-    table = Table([{"what": what, "how much": number} for what, number in rows.items()])
-    counts = {"full": record["full"], record["method"]: record}
+    counts = {FullFineTuning.name: record["full"], record["method"]: record}
     bars = {
-        TITLES.get(name, name): {what: count[key] for what, key in MIB_PARTS.items()}
+        METHODS[name].title: {what: count[key] for what, key in MIB_PARTS.items()}
         for name, count in counts.items()
     }
-    picture = figures.memory_bars(bars, "In memory besides the weights, and on disk afterwards")
-    return table._repr_html_() + picture._repr_html_()
+    return facts(
+        rows, figures.memory_bars(bars, "In memory besides the weights, and on disk afterwards")
+    )
 
 
 def count_panel() -> Panel:
-    """Backbone, method and hyperparameters; counts and MiB at once."""
-    controls = {
+    """Choose a backbone, a method and its hyperparameters; counts and MiB follow at once.
+
+    Each method has a control for every hyperparameter that its count depends on. Only the controls
+    of the chosen method are shown.
+    """
+    controls: dict[str, widgets.Widget] = {
         "backbone": widgets.Dropdown(
             options=list(counting.CATALOG), value="minilm", description="backbone"
         ),
         "method": widgets.Dropdown(
-            options=[(TITLES.get(name, name), name) for name in METHODS],
-            value="lora",
+            options=[(kind.title, name) for name, kind in METHODS.items()],
+            value=next(iter(METHODS)),
             description="method",
         ),
-        "rank": widgets.SelectionSlider(options=RANKS, value=8, description="rank"),
-        "targets": widgets.Dropdown(
-            options=list(TARGETS.items()), value=TARGETS["query, value"], description="targets"
-        ),
     }
+    counted = {
+        (method, name): declaration
+        for method, kind in METHODS.items()
+        for name, declaration in declared(kind).items()
+        if declaration.counts
+    }
+    own = {pair: _control(pair[1], declaration) for pair, declaration in counted.items()}
 
-    def only_lora_has_a_rank(_change: Any) -> None:
-        for name in ("rank", "targets"):
-            controls[name].disabled = controls["method"].value != "lora"
+    def compute(backbone: str, method: str, **texts: str) -> Record:
+        chosen = {
+            name: declaration.offered()[texts[f"{owner} {name}"]]
+            for (owner, name), declaration in counted.items()
+            if owner == method
+        }
+        return count_record(backbone, method, **chosen)
 
-    controls["method"].observe(only_lora_has_a_rank, names="value")
-    return Panel(count_record, draw_count, controls, "How many parameters does it train?")
+    def show_what_the_method_has(_change: Any) -> None:
+        for (owner, _), control in own.items():
+            control.disabled = owner != controls["method"].value
+            control.layout.display = "none" if control.disabled else None
+
+    show_what_the_method_has(None)
+    controls["method"].observe(show_what_the_method_has, names="value")
+    controls |= {f"{owner} {name}": control for (owner, name), control in own.items()}
+    return Panel(compute, draw_count, controls, "How many parameters does it train?")
+
+
+def _control(name: str, declaration: Hyperparameter) -> widgets.Widget:
+    """A control of a hyperparameter: a slider over numbers, a list of everything else."""
+    offered = declaration.offered()
+    start = list(offered.values()).index(declaration.default)
+    kind = widgets.SelectionSlider if isinstance(declaration, Number) else widgets.Dropdown
+    return kind(options=list(offered), index=start, description=name.replace("_", " "))

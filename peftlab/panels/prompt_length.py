@@ -11,8 +11,7 @@ import ipywidgets as widgets
 
 from peftlab import anatomy, figures
 from peftlab.methods import PromptTuning
-from peftlab.panels.base import Panel, Record
-from peftlab.tables import Table
+from peftlab.panels.base import Panel, Record, facts, stored_accuracy, trained_parameters
 
 
 @dataclass(frozen=True)
@@ -64,20 +63,15 @@ def prompt_record(measured: MeasuredPrompts, prompt_length: int) -> Record:
 
 def draw_prompt(record: Record) -> str:
     """The record as a table and a picture, in HTML."""
-    P, reached = record["prompt_length"], record["accuracy"]
-    mean = f"{100 * sum(reached) / len(reached):.1f} %" if reached else _none(record["stored"])
-    rows = [
-        {
-            "": "trained parameters, head apart",
-            "value": f"{record['trained']:,} ({100 * record['share']:.3f} %)",
-        },
-        {
-            "": f"share of the positions, beside a text of {record['tokens']} tokens",
-            "value": f"{100 * record['positions']:.0f} %"
-            + (f" (there are {record['room']} positions)" if record["room"] else ""),
-        },
-        {"": f"test accuracy of stored runs ({len(reached)} seeds)", "value": mean},
-    ]
+    P, room = record["prompt_length"], record["room"]
+    rows = {
+        "trained parameters, head apart": trained_parameters(record),
+        f"share of the positions, beside a text of {record['tokens']} tokens": (
+            f"{100 * record['positions']:.0f} %"
+            + (f" (there are {room} positions)" if room else "")
+        ),
+        **stored_accuracy(record["accuracy"], list(map(str, record["stored"]))),
+    }
     if record["mass"]:
         layers = {str(i + 1): round(100 * share, 1) for i, share in enumerate(record["mass"])}
         picture = figures.choice_bars(
@@ -87,11 +81,7 @@ def draw_prompt(record: Record) -> str:
         picture = figures.nothing(
             f"Attention of the text on {P} rows", "no stored runs of this length"
         )
-    return Table(rows)._repr_html_() + picture._repr_html_()
-
-
-def _none(stored: Sequence[int]) -> str:
-    return f"none; there are: {', '.join(map(str, stored))}" if stored else "no stored runs"
+    return facts(rows, picture)
 
 
 def prompt_panel(measured: MeasuredPrompts, lengths: Sequence[int]) -> Panel:

@@ -11,8 +11,7 @@ import ipywidgets as widgets
 
 from peftlab import figures
 from peftlab.methods import LoRA
-from peftlab.panels.base import Panel, Record
-from peftlab.tables import Table
+from peftlab.panels.base import Panel, Record, facts, percent, trained_parameters
 
 
 @dataclass(frozen=True)
@@ -71,29 +70,17 @@ def rank_record(trained: TrainedUpdate, rank: int, matrix: str) -> Record:
 def draw_rank(record: Record) -> str:
     """The record as a table and a picture, in HTML."""
     rank = record["rank"]
-    rows = [
-        {
-            "": "trained parameters at this rank",
-            "value": f"{record['trained']:,} ({100 * record['share']:.3f} %)",
-        },
-        {"": "checkpoint, head included", "value": f"{record['checkpoint_mib']:.2f} MiB"},
-        {"": "part of this update that the rank keeps", "value": f"{100 * record['energy']:.1f} %"},
-        {
-            "": f"test accuracy with every update cut to rank {rank}",
-            "value": f"{100 * record['accuracy']:.1f} %",
-        },
-        {
-            "": "test accuracy of the whole trained update",
-            "value": f"{100 * record['accuracy_all']:.1f} %",
-        },
-        {
-            "": "without the update, trained head only",
-            "value": f"{100 * record['accuracy_none']:.1f} %",
-        },
-        {"": "full fine-tuning", "value": f"{100 * record['full_accuracy']:.1f} %"},
-    ]
+    rows = {
+        "trained parameters at this rank": trained_parameters(record),
+        "checkpoint, head included": f"{record['checkpoint_mib']:.2f} MiB",
+        "part of this update that the rank keeps": percent(record["energy"]),
+        f"test accuracy with every update cut to rank {rank}": percent(record["accuracy"]),
+        "test accuracy of the whole trained update": percent(record["accuracy_all"]),
+        "without the update, trained head only": percent(record["accuracy_none"]),
+        "full fine-tuning": percent(record["full_accuracy"]),
+    }
     picture = figures.spectra(record["spectra"], f"Update of {record['matrix']}", mark=rank)
-    return Table(rows)._repr_html_() + picture._repr_html_()
+    return facts(rows, picture)
 
 
 def rank_panel(trained: TrainedUpdate) -> Panel:

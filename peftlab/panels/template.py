@@ -11,8 +11,7 @@ import ipywidgets as widgets
 
 from peftlab import figures
 from peftlab.methods.p_tuning import PTuning
-from peftlab.panels.base import Panel, Record
-from peftlab.tables import Table
+from peftlab.panels.base import Panel, Record, facts, percent, stored_accuracy
 from peftlab.template import SUBJECT, abbreviate, parse
 
 
@@ -70,18 +69,16 @@ def template_record(measured: MeasuredTemplates, before: int, between: int, anch
 
 def draw_template(record: Record) -> str:
     """The record as a table and a picture, in HTML."""
-    rows = [{"": "template", "value": record["template"]}]
+    rows = {"template": record["template"]}
     if "problem" in record:
-        rows.append({"": "problem", "value": record["problem"]})
+        rows["problem"] = record["problem"]
     else:
-        reached = record["accuracy"]
-        mean = f"{100 * sum(reached) / len(reached):.1f} %" if reached else "no stored runs"
-        rows += [
-            {"": "trained, with an LSTM as prompt encoder", "value": f"{record['trained']:,}"},
-            {"": "stored afterwards", "value": f"{record['kept']:,}"},
-            {"": f"test accuracy of stored runs ({len(reached)} seeds)", "value": mean},
-        ]
-    rows += [{"": k, "value": f"{100 * v:.1f} %"} for k, v in record["references"].items()]
+        rows |= {
+            "trained, with an LSTM as prompt encoder": f"{record['trained']:,}",
+            "stored afterwards": f"{record['kept']:,}",
+            **stored_accuracy(record["accuracy"]),
+        }
+    rows |= {label: percent(accuracy) for label, accuracy in record["references"].items()}
     means = {
         name: round(100 * sum(own) / len(own), 1) for name, own in record["stored"].items() if own
     }
@@ -93,7 +90,7 @@ def draw_template(record: Record) -> str:
         )
     else:
         picture = figures.nothing("Test accuracy of the stored templates")
-    return Table(rows)._repr_html_() + picture._repr_html_()
+    return facts(rows, picture)
 
 
 def _short(template: str) -> str:

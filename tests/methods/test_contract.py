@@ -2,73 +2,85 @@
 
 import pytest
 import torch
-from tiny import CELLS, batch, digest, logits, loss, randomise, tiny, train_steps, unchanged
+from tiny import (
+    CELLS,
+    batch,
+    digest,
+    logits,
+    loss,
+    randomise,
+    tiny,
+    tiny_config,
+    train_steps,
+    unchanged,
+)
 
 from peftlab import (
     Adapter,
     BitFit,
-    FullFineTuning,
-    HeadOnly,
     LoRA,
     PromptTuning,
     PTuning,
-    TopLayers,
     anatomy,
     load,
 )
 from peftlab.attach import attachment_of
+from peftlab.methods import METHODS
 from peftlab.methods.bitfit import TWO
 
-METHODS = {
-    "lora": LoRA(rank=3, targets=anatomy.ROLES),
-    "adapter": Adapter(bottleneck=5, init_std=0.02),
+#: Every method of the registry is tested with its defaults; these settings come beside them.
+BESIDE = {
+    "lora, all roles": LoRA(rank=3, targets=anatomy.ROLES),
     "adapter, norms frozen": Adapter(bottleneck=3, activation="tanh", layer_norms=False),
-    "prompt tuning": PromptTuning(prompt_length=4),
     "prompt tuning, labels": PromptTuning(
         prompt_length=3, init="labels", init_tokens=((7, 8), (9,))
     ),
-    "p-tuning, lstm": PTuning(template="[P] [X] [P]"),
     "p-tuning, mlp, all": PTuning(
         template="[P*2] [X]", prompt_encoder="mlp", backbone_learning_rate=1e-3
     ),
     "p-tuning, wide": PTuning(template="[P*2] [X]", prompt_encoder="wide_lstm"),
     "p-tuning, free": PTuning(template="[X] [P*2]", prompt_encoder="none"),
-    "bitfit": BitFit(),
     "bitfit, two": BitFit(biases=TWO),
     "bitfit, random": BitFit(control="random", seed=3),
     "bitfit, norms": BitFit(control="norms"),
-    "full": FullFineTuning(),
-    "head": HeadOnly(),
-    "top layers": TopLayers(),
 }
+SAMPLES = {name: kind() for name, kind in METHODS.items()} | BESIDE
 
 
-def possible(method, family, head):
-    """Whether the family has what the method trains."""
-    if method.name == "head":
-        return head in anatomy.FAMILIES[family].heads
-    if method.name == "p_tuning":
-        return (family, head) not in [(f, "sequence_classification") for f in ("t5", "bart")]
-    biases = family in ("bert", "roberta", "distilbert", "gpt2", "bart")
-    return method.name != "bitfit" or method.control == "norms" or biases
+def fits(method, family, head):
+    """Whether the method can be counted there; where it cannot, it has to refuse to attach."""
+    try:
+        method.parameter_count(tiny_config(family), head)
+    except ValueError:
+        return False
+    return True
 
 
 def batch_for(method, model):
     """A batch, with the slots -1 and -2 in its texts where the method has a template."""
     inputs = batch(model)
-    if method.name == "p_tuning":
+    if getattr(method, "slots", 0):
         inputs["input_ids"] = inputs["input_ids"].clone()
         inputs["input_ids"][:, 1:3] = torch.tensor([-1, -2])
     return inputs
 
 
-CASES = [
-    pytest.param(method, family, head, id=f"{name}-{family}-{head}")
-    for name, method in METHODS.items()
-    for family, head in CELLS
-    if possible(method, family, head)
-]
+CASES, REFUSED = [], []
+for name, method in SAMPLES.items():
+    for family, head in CELLS:
+        cases = CASES if fits(method, family, head) else REFUSED
+        cases.append(pytest.param(method, family, head, id=f"{name}-{family}-{head}"))
 every_case = pytest.mark.parametrize(("method", "family", "head"), CASES)
+
+
+@pytest.mark.parametrize(("method", "family", "head"), REFUSED)
+def test_what_cannot_be_counted_cannot_be_attached_either(method, family, head):
+    model = tiny(family, head)
+    with pytest.raises(ValueError) as counted:
+        method.parameter_count(model.config, head)
+    with unchanged(model), pytest.raises(ValueError) as attached:
+        method.attach(model)
+    assert str(attached.value) == str(counted.value)
 
 
 @every_case

@@ -5,9 +5,9 @@ from bs4 import BeautifulSoup
 
 from peftlab import counting
 from peftlab.methods import METHODS
+from peftlab.methods.hyperparameters import declared
 from peftlab.panels.count import count_panel, count_record, draw_count
 
-QV = ("query", "value")
 LANGUAGE_MODELS = [name for name, (head, _) in counting.CATALOG.items() if head.endswith("_lm")]
 WITHOUT_BIASES = [name for name in counting.CATALOG if name.startswith(("t5", "qwen", "llama"))]
 
@@ -20,10 +20,18 @@ def choices(panel):
     }
 
 
-def closed_form(backbone, method, rank, targets):
-    hyperparameters = {"rank": rank, "targets": targets} if method == "lora" else {}
+def closed_form(backbone, method, **hyperparameters):
     config, head = counting.catalog_config(backbone), counting.CATALOG[backbone][0]
     return METHODS[method](**hyperparameters).parameter_count(config, head)
+
+
+def own_controls(panel, method):
+    """The controls of the hyperparameters of a method, by their names."""
+    return {
+        name.removeprefix(f"{method} "): control
+        for name, control in panel.controls.items()
+        if name.startswith(f"{method} ")
+    }
 
 
 def cells(panel):
@@ -38,23 +46,58 @@ def test_every_catalogued_backbone_and_every_method_can_be_chosen():
     assert offered["method"] == list(METHODS)
 
 
-def test_every_combination_of_controls_counts_what_the_method_counts():
-    offered = choices(count_panel())
-    for values in itertools.product(*offered.values()):
-        record = count_record(**dict(zip(offered, values, strict=True)))
-        if "problem" in record:
-            assert (record["method"], record["name"]) in [
-                *itertools.product(["head"], LANGUAGE_MODELS),
-                *itertools.product(["bitfit"], WITHOUT_BIASES),
-            ]
-        else:
-            found = closed_form(*values).to_dict()
-            assert {key: record[key] for key in found} == found
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_has_a_control_for_all_that_its_count_depends_on_and_no_other(method):
+    panel = count_panel()
+    panel.controls["method"].value = method
+    wanted = {n: d for n, d in declared(METHODS[method]).items() if d.counts}
+    found = own_controls(panel, method)
+    assert found.keys() == wanted.keys()
+    for name, control in found.items():
+        assert list(control.options) == list(wanted[name].offered())
+        assert wanted[name].offered()[control.value] == wanted[name].default
+    visible = [n for n, c in panel.controls.items() if c.layout.display != "none"]
+    assert visible == ["backbone", "method", *(f"{method} {name}" for name in found)]
+    assert visible == [n for n, c in panel.controls.items() if not c.disabled]
 
 
-@pytest.mark.parametrize("control", ["backbone", "method", "rank", "targets"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_combination_of_controls_counts_what_the_method_counts(method):
+    panel = count_panel()
+    own = {n: d.offered() for n, d in declared(METHODS[method]).items() if d.counts}
+    for texts in itertools.product(*own.values()):
+        values = {n: own[n][text] for n, text in zip(own, texts, strict=True)}
+        for backbone in ("minilm", "gpt2", "t5-v1.1-small", "llama-3-8b"):
+            settings = {f"{method} {n}": text for n, text in zip(own, texts, strict=True)}
+            record = panel.compute(
+                **panel.values | settings | {"backbone": backbone, "method": method}
+            )
+            assert record["hyperparameters"] == values
+            if "problem" in record:
+                with pytest.raises(ValueError) as refused:
+                    closed_form(backbone, method, **values)
+                assert record["problem"] == str(refused.value)
+            else:
+                found = closed_form(backbone, method, **values).to_dict()
+                assert {key: record[key] for key in found} == found
+
+
+def test_only_these_methods_have_nothing_to_count_somewhere():
+    refused = {
+        (method, backbone)
+        for method, backbone in itertools.product(METHODS, counting.CATALOG)
+        if "problem" in count_record(backbone, method)
+    }
+    assert refused == {
+        *itertools.product(["head"], LANGUAGE_MODELS),
+        *itertools.product(["bitfit"], WITHOUT_BIASES),
+    }
+
+
+@pytest.mark.parametrize("control", count_panel().controls)
 def test_moving_a_control_over_all_its_values_never_raises(control):
     panel = count_panel()
+    panel.controls["method"].value = control.split()[0] if " " in control else "lora"
     for value in choices(panel)[control]:
         panel.controls[control].value = value
         assert panel.values[control] == value
@@ -64,24 +107,22 @@ def test_moving_a_control_over_all_its_values_never_raises(control):
 @pytest.mark.parametrize("backbone", ["minilm", "gpt3-175b", "t5-v1.1-small"])
 def test_every_method_is_drawn_on_every_kind_of_backbone(backbone):
     for method in METHODS:
-        assert draw_count(count_record(backbone, method, 8, QV))
+        assert draw_count(count_record(backbone, method))
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_compute_is_pure(method):
-    settings = {"backbone": "bert-base", "method": method, "rank": 4, "targets": QV}
+def test_compute_is_pure():
+    settings = {"backbone": "bert-base", "method": "lora", "rank": 4, "targets": ("query",)}
     first = count_record(**settings)
     kept = {key: dict(v) if isinstance(v, dict) else v for key, v in first.items()}
     count_record(**settings | {"backbone": "gpt2"})
     first["full"]["trained"] = first["trained"] = -1  # what a reader of a record does to it
     assert count_record(**settings) == kept
-    assert settings["targets"] == QV
 
 
 def test_gpt3_at_rank_4_trains_what_the_paper_s_arithmetic_gives():
     panel = count_panel()
     panel.controls["backbone"].value = "gpt3-175b"
-    panel.controls["rank"].value = 4
+    panel.controls["lora rank"].value = "4"
     assert panel.record["trained"] == 96 * 2 * 2 * 12288 * 4 == 18_874_368
     assert cells(panel)["trained"].startswith("18,874,368 (")
 
@@ -106,7 +147,7 @@ def test_the_picture_tells_this_method_and_full_fine_tuning_in_words():
     panel = count_panel()
     [picture] = BeautifulSoup(panel.twin(), "html.parser").find_all("img")
     assert f"LoRA: gradients {panel.record['gradient_mib']:.3g} MiB" in picture["alt"]
-    full = closed_form("minilm", "full", 8, QV)
+    full = closed_form("minilm", "full")
     assert f"full fine-tuning: gradients {full.gradient_mib():.1f} MiB" in picture["alt"]
 
 
@@ -118,28 +159,18 @@ def test_full_fine_tuning_is_compared_with_nothing_but_itself():
     assert "100 % of the backbone" in cells(panel)["trained"]
 
 
-def test_rank_and_targets_belong_to_lora_alone():
+def test_the_twin_says_only_what_the_method_has():
     panel = count_panel()
-    for method in METHODS:
-        panel.controls["method"].value = method
-        for name in ("rank", "targets"):
-            assert panel.controls[name].disabled == (method != "lora")
-            assert (f"{name}: " in panel.twin()) == (method == "lora")
-    panel.controls["method"].value = "lora"
-    assert not panel.controls["rank"].disabled
-
-
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "lora"])
-def test_rank_and_targets_change_no_other_method(method):
-    every = ("query", "key", "value", "attention_output", "mlp_in", "mlp_out")
-    assert count_record("minilm", method, 1, ("query",)) == count_record(
-        "minilm", method, 64, every
-    )
+    assert "rank: 8, targets: query, value." in panel.twin()
+    panel.controls["method"].value = "adapter"
+    assert "bottleneck: 64, layer norms: yes." in panel.twin() and "rank" not in panel.twin()
+    panel.controls["method"].value = "head"
+    assert "method: head only." in panel.twin()
 
 
 @pytest.mark.parametrize("backbone", LANGUAGE_MODELS)
 def test_head_only_on_a_language_model_says_why_there_is_nothing_to_count(backbone):
-    record = count_record(backbone, "head", 8, QV)
+    record = count_record(backbone, "head")
     assert "trained" not in record
     shown = BeautifulSoup(draw_count(record), "html.parser")
     assert "HeadOnly needs a classification head" in shown.get_text()
@@ -152,4 +183,4 @@ def test_a_panel_with_nothing_to_count_recovers():
     panel.controls["backbone"].value = "gpt2"
     assert "problem" in panel.record
     panel.controls["method"].value = "lora"
-    assert cells(panel)["trained"].startswith(f"{closed_form('gpt2', 'lora', 8, QV).trained:,} ")
+    assert cells(panel)["trained"].startswith(f"{closed_form('gpt2', 'lora').trained:,} ")

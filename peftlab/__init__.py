@@ -11,7 +11,7 @@ _FUNCTIONS = {
     "load_task": "tasks",
     "train": "training",
     "evaluate": "training",
-    "load": "checkpoints",
+    "load": "methods.loading",
 }
 
 

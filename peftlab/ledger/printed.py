@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from peftlab.counting import CATALOG, catalog_config
-from peftlab.methods.base import Method
-from peftlab.tables import Table
+from peftlab.anatomy.catalog import CATALOG, catalog_config
+
+if TYPE_CHECKING:
+    from peftlab.methods.base import Method
+from peftlab.figures import Table
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Printed:
     Args:
         what: the model and setting, in the paper's words.
         printed: the number as printed.
-        backbone: name in `counting.CATALOG`.
+        backbone: name in `anatomy.catalog.CATALOG`.
         hyperparameters: of the method, so that it can be counted again.
         counted: what the arithmetic gives.
         agrees: whether it equals the printed number, rounded or cut to as many digits: the papers

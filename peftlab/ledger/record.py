@@ -13,10 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from peftlab.anatomy import ParameterCount
+from peftlab.figures import Table
 from peftlab.files import versions, write_whole
-from peftlab.methods.base import ParameterCount
 from peftlab.seeds import CLOSE, FAILS, HOLDS, UNMEASURED
-from peftlab.tables import Table
 
 if TYPE_CHECKING:
     from peftlab.ledger.verdicts import Claim

@@ -20,12 +20,12 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from peftlab.attach import Attachment
+from peftlab.figures import Table
 from peftlab.ledger.record import Record
 from peftlab.lessons.lesson import Group, Lesson, Plan, sweep
 from peftlab.runs.records import agreement, find_runs, stored
 from peftlab.runs.separation import below_full
 from peftlab.runs.trial import Run, Trial, distinct, run_trial
-from peftlab.tables import Table
 
 
 class Live(NamedTuple):

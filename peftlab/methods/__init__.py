@@ -5,14 +5,15 @@ order. The public names of peftlab, the command line, the panels and the contrac
 `METHODS`, so that a new method needs one line here.
 """
 
-from peftlab.methods.base import Method, Paper, ParameterCount
+from peftlab.anatomy import ParameterCount
+from peftlab.methods.base import Method, Paper
 
 # isort: off
-from peftlab.methods.lora import LoRA
-from peftlab.methods.adapter import Adapter
-from peftlab.methods.prompt_tuning import PromptTuning
-from peftlab.methods.p_tuning import PTuning
-from peftlab.methods.bitfit import BitFit
+from peftlab.methods.lora.method import LoRA
+from peftlab.methods.adapter.method import Adapter
+from peftlab.methods.prompt_tuning.method import PromptTuning
+from peftlab.methods.p_tuning.method import PTuning
+from peftlab.methods.bitfit.method import BitFit
 from peftlab.methods.baselines import FullFineTuning, HeadOnly, TopLayers
 # isort: on
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
+from peftlab.anatomy import ParameterCount
 from peftlab.methods.hyperparameters import declared
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
     from peftlab.tasks import Task
-
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -32,49 +31,6 @@ class Paper:
     def url(self) -> str:
         """The page of the abstract."""
         return f"https://arxiv.org/abs/{self.arxiv}"
-
-
-@dataclass(frozen=True)
-class ParameterCount:
-    """How many numbers a method trains and stores; the papers mix these columns, we never do.
-
-    Args:
-        trained: parameters that the method trains, without the head.
-        stored: parameters that the method keeps after training, without the head.
-        head: parameters of the freshly initialised task head; they train with every method.
-        backbone: parameters of the pretrained model.
-    """
-
-    trained: int
-    stored: int
-    head: int
-    backbone: int
-
-    @property
-    def share(self) -> float:
-        """Trained parameters as a share of the backbone's, without the head."""
-        return self.trained / self.backbone
-
-    def gradient_mib(self, bytes_per_number: int = 4) -> float:
-        """MiB of gradients while training, head included."""
-        return (self.trained + self.head) * bytes_per_number / MIB
-
-    def optimizer_mib(self, bytes_per_number: int = 4) -> float:
-        """MiB of AdamW's two moments while training, head included."""
-        return 2 * self.gradient_mib(bytes_per_number)
-
-    def checkpoint_mib(self, bytes_per_number: int = 4) -> float:
-        """MiB of what is stored after training, head included."""
-        return (self.stored + self.head) * bytes_per_number / MIB
-
-    def to_dict(self) -> dict[str, int | float]:
-        """Counts, share and MiB as plain values."""
-        return dataclasses.asdict(self) | {
-            "share": self.share,
-            "gradient_mib": self.gradient_mib(),
-            "optimizer_mib": self.optimizer_mib(),
-            "checkpoint_mib": self.checkpoint_mib(),
-        }
 
 
 class Method:

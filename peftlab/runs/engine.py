@@ -16,7 +16,7 @@ import joblib
 import torch
 from tqdm import tqdm
 
-from peftlab import analysis
+from peftlab import insight
 from peftlab.attach import Attachment
 from peftlab.files import write_whole
 from peftlab.runs.trial import Run, Trial, run_trial
@@ -38,8 +38,8 @@ def keep_what_is_small(attachment: Attachment, run: Run, folder: Path) -> Run:
     """
     count = attachment.report()
     if count.trained >= count.backbone:
-        moved = analysis.updates(attachment)
-        return replace(run, spectra={n: analysis.spectrum(delta) for n, delta in moved.items()})
+        moved = insight.updates(attachment)
+        return replace(run, spectra={n: insight.spectrum(delta) for n, delta in moved.items()})
     if count.trained:
         attachment.save(folder)
     return run

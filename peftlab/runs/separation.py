@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from peftlab import metrics
 from peftlab.backbones import load_backbone
-from peftlab.methods import METHODS, Adapter, BitFit, Method
+from peftlab.methods import METHODS
+from peftlab.methods.adapter.method import Adapter
+from peftlab.methods.base import Method
+from peftlab.methods.bitfit.method import BitFit
 from peftlab.runs.engine import run_trials
 from peftlab.runs.trial import Run, Trial
 from peftlab.seeds import mean_and_spread
 from peftlab.tasks import load_task
+from peftlab.tasks.scores import headline
 from peftlab.text import text_table
 from peftlab.training import evaluate
 
@@ -185,7 +188,7 @@ def separation(
 
 def judge(study: Study, runs: Iterable[Run]) -> list[dict[str, Any]]:
     """Each demand of a study beside what was measured: means of the headline metric over seeds."""
-    metric = metrics.headline(load_task(study.task))
+    metric = headline(load_task(study.task))
     by_label: dict[str, list[float]] = {}
     for run in runs:
         found = run.test_scores if study.kind is None else run.scores_by_kind[study.kind]

@@ -17,9 +17,9 @@ import torch
 from peftlab.attach import Attachment
 from peftlab.backbones import load_backbone
 from peftlab.methods.base import Method
-from peftlab.metrics import scores, scores_by
 from peftlab.refuse import require_number
 from peftlab.tasks import Task, load_task, verbalized, worded
+from peftlab.tasks.scores import scores, scores_by
 from peftlab.training import evaluate, train
 
 

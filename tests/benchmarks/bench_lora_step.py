@@ -10,7 +10,7 @@ import peft
 import torch
 
 from peftlab import LoRA, load_backbone, load_task
-from peftlab.batches import collator, encode
+from peftlab.training.batches import collator, encode
 
 STEPS = 30
 

@@ -3,7 +3,7 @@
 import executed
 import pytest
 
-from peftlab import gallery
+from peftlab.notebooks import gallery
 
 
 @pytest.fixture(scope="module")

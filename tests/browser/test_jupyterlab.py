@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from playwright.sync_api import TimeoutError
 
-PANEL = "from peftlab.panels.count import count_panel\n\ncount_panel()"
+PANEL = "from peftlab.lessons.start.panel import count_panel\n\ncount_panel()"
 
 
 @pytest.fixture(scope="module")

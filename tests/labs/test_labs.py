@@ -13,11 +13,12 @@ import pytest
 from bs4 import BeautifulSoup
 from click.testing import CliRunner
 
-from peftlab import checks, cli, notebooks, paths, seeds
-from peftlab.lessons import adapter, bitfit, lora, p_tuning, prompt_tuning, start
+from peftlab import cli, paths, seeds
+from peftlab.lessons import adapter, bitfit, exercise, lora, p_tuning, prompt_tuning, start
+from peftlab.notebooks.files import all_labs, lab_parameters
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-LABS = list(notebooks.all_labs().values())
+LABS = list(all_labs().values())
 ROOT = Path(__file__).parents[2]
 LESSONS = {m.LESSON.lab: m.LESSON for m in (start, lora, adapter, prompt_tuning, p_tuning, bitfit)}
 
@@ -80,7 +81,7 @@ def test_a_lab_shows_its_lesson_and_leaves_the_runs_to_the_session(lab):
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.stem)
 def test_every_parameter_is_typed_and_explained(lab):
-    parameters = notebooks.lab_parameters(lab)
+    parameters = lab_parameters(lab)
     assert {"backbone", "task", "seed"} <= parameters.keys()
     assert all(p.kind and p.help for p in parameters.values())
 
@@ -89,7 +90,7 @@ def test_every_parameter_is_typed_and_explained(lab):
 def test_a_lab_passes_with_its_exercises_unsolved(gallery, lab):
     notebook = executed(gallery, lab)
     exercises = sum(".check(" in c.source for c in notebook.cells if c.cell_type == "code")
-    said = [html for html in html_outputs(notebook) if f"<strong>{checks.OPEN}</strong>" in html]
+    said = [html for html in html_outputs(notebook) if f"<strong>{exercise.OPEN}</strong>" in html]
     assert exercises == len(said) >= 1
 
 
@@ -172,7 +173,7 @@ def test_labs_run_on_the_bundled_encoder_and_its_task(tmp_path):
     others = [
         lab.stem
         for lab in LABS
-        if any(notebooks.lab_parameters(lab)[name].default != repr(v) for name, v in wanted.items())
+        if any(lab_parameters(lab)[name].default != repr(v) for name, v in wanted.items())
     ]
     parameters = [part for name, value in wanted.items() for part in ("-p", name, value)]
     result = CliRunner().invoke(cli.main, ["run", *others, *parameters, "--output", str(tmp_path)])

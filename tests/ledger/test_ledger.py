@@ -7,13 +7,16 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 import pytest
 
 from peftlab import LoRA, files
-from peftlab.counting import CATALOG, catalog_config
-from peftlab.ledger import PRINTED, Claim, Record, decide
+from peftlab.anatomy import ParameterCount
+from peftlab.anatomy.catalog import CATALOG, catalog_config
+from peftlab.figures import Table
+from peftlab.ledger.printed import PRINTED
+from peftlab.ledger.record import Record
+from peftlab.ledger.verdicts import Claim, decide
 from peftlab.lessons import adapter, bitfit, lora, p_tuning, prompt_tuning, start
-from peftlab.methods import METHODS, ParameterCount
+from peftlab.methods import METHODS
 from peftlab.runs.trial import Run
 from peftlab.seeds import CLOSE, FAILS, HOLDS, UNMEASURED, judge
-from peftlab.tables import Table
 
 EVERY_ROW = [(method, row) for method, rows in PRINTED.items() for row in rows]
 every_row = pytest.mark.parametrize(

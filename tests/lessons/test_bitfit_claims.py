@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from peftlab.ledger import Record
+from peftlab.ledger.record import Record
 from peftlab.lessons.bitfit import claims as verdicts
 from peftlab.seeds import CLOSE, FAILS, HOLDS, UNMEASURED
 

@@ -8,7 +8,7 @@ import pytest
 from tiny_task import write_backbone, write_task
 
 from peftlab import FullFineTuning, HeadOnly, LoRA
-from peftlab.ledger import Claim
+from peftlab.ledger.verdicts import Claim
 from peftlab.lessons import session as sessions
 from peftlab.lessons.lesson import Group, Lesson, Plan
 from peftlab.lessons.session import session

@@ -14,11 +14,11 @@ from peftlab import (
     HeadOnly,
     LoRA,
     PromptTuning,
-    analysis,
+    insight,
     load_backbone,
     load_task,
 )
-from peftlab.analysis import amplification, mean_overlap, stored_updates, weights
+from peftlab.insight import amplification, mean_overlap, stored_updates, weights
 from peftlab.lessons import adapter, bitfit, lora, p_tuning, prompt_tuning
 from peftlab.lessons.lesson import Group, Place, Plan, sweep
 from peftlab.lessons.prompt_tuning import sweep as prompt_sweep
@@ -80,7 +80,7 @@ def test_full_spectra_are_those_of_the_first_full_fine_tuning(done):
     found = study["full_spectra"]
     assert found["seed"] == SEEDS[0]
     attachment, _ = run_trial(FULL, *where, seed=SEEDS[0], progress=False)
-    wanted = {name: analysis.spectrum(d) for name, d in analysis.updates(attachment).items()}
+    wanted = {name: insight.spectrum(d) for name, d in insight.updates(attachment).items()}
     assert found["spectra"].keys() == wanted.keys()
     for name, values in wanted.items():
         assert found["spectra"][name] == pytest.approx(values, rel=1e-3, abs=1e-6)

@@ -13,8 +13,8 @@ from torch import nn
 
 from peftlab import Adapter, anatomy
 from peftlab.attach import norms, projections
-from peftlab.methods.adapter import ACTIVATIONS
-from peftlab.modules.adapter import AdaptedLinear, Bottleneck
+from peftlab.methods.adapter.layers import AdaptedLinear, Bottleneck
+from peftlab.methods.adapter.method import ACTIVATIONS
 
 NAN, INF = float("nan"), float("inf")
 PLACES = ("attention_output", "mlp_out")

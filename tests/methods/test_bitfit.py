@@ -9,8 +9,8 @@ from tiny import CELLS, batch, logits, loss, randomise, tiny, tiny_config, train
 
 from peftlab import BitFit, LoRA, anatomy
 from peftlab.attach import projections
-from peftlab.methods.bitfit import KINDS, OUTSIDE, TWO
-from peftlab.modules.bitfit import PartialBias, SparseUpdate
+from peftlab.methods.bitfit.layers import PartialBias, SparseUpdate
+from peftlab.methods.bitfit.method import KINDS, OUTSIDE, TWO
 
 BIASED = ("bert", "roberta", "distilbert", "gpt2", "bart")
 UNBIASED = ("t5", "llama", "qwen3")

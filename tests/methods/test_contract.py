@@ -15,18 +15,10 @@ from tiny import (
     unchanged,
 )
 
-from peftlab import (
-    Adapter,
-    BitFit,
-    LoRA,
-    PromptTuning,
-    PTuning,
-    anatomy,
-    load,
-)
+from peftlab import Adapter, BitFit, LoRA, PromptTuning, PTuning, anatomy, load
 from peftlab.attach import attachment_of
 from peftlab.methods import METHODS
-from peftlab.methods.bitfit import TWO
+from peftlab.methods.bitfit.method import TWO
 
 #: Every method of the registry is tested with its defaults; these settings come beside them.
 BESIDE = {

@@ -8,7 +8,7 @@ from torch import nn
 
 from peftlab import Adapter, BitFit, LoRA, anatomy
 from peftlab.attach import attachment_of, projections
-from peftlab.modules.lora import LoRAFusedLinear, LoRALinear, LowRankUpdate
+from peftlab.methods.lora.layers import LoRAFusedLinear, LoRALinear, LowRankUpdate
 
 #: Methods that put something beside a linear map, or train its bias.
 BESIDE = [LoRA(rank=2), Adapter(bottleneck=2), BitFit(), BitFit(control="random")]

@@ -6,8 +6,9 @@ from math import inf, nan
 
 import pytest
 
-from peftlab import counting
-from peftlab.methods import METHODS, Method
+from peftlab.anatomy.catalog import catalog_config
+from peftlab.methods import METHODS
+from peftlab.methods.base import Method
 from peftlab.methods.hyperparameters import (
     Number,
     choice,
@@ -159,7 +160,7 @@ def test_what_is_offered_is_allowed_and_has_the_default_in_it(method, name):
 @every_hyperparameter
 def test_the_count_depends_on_exactly_what_says_so(method, name):
     """On a backbone that is wide enough for everything that is offered."""
-    config = counting.catalog_config("bert-base")
+    config = catalog_config("bert-base")
     declaration, found = declared(method)[name], set()
     for value in declaration.offers:
         try:

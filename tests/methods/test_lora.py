@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from tiny import CELLS, PAD, batch, logits, loss, randomise, tiny, tiny_config, unchanged
 from torch import nn
 
-from peftlab import LoRA, analysis, anatomy, load
+from peftlab import LoRA, anatomy, insight, load
 from peftlab.attach import attachment_of, projections
-from peftlab.modules.lora import LoRAFusedLinear, LoRALinear, LowRankUpdate
+from peftlab.methods.lora.layers import LoRAFusedLinear, LoRALinear, LowRankUpdate
 
 NAN, INF = float("nan"), float("inf")
 ALL = anatomy.ROLES
@@ -123,7 +123,7 @@ def test_initial_values_come_from_the_global_generator():
 def test_a_file_with_the_names_of_before_is_loaded_and_read(family, tmp_path):
     model = tiny(family)
     attachment = randomise(LoRA(rank=2, targets=ALL).attach(model))
-    expected, moved = logits(model, batch(model)), analysis.updates(attachment, ALL)
+    expected, moved = logits(model, batch(model)), insight.updates(attachment, ALL)
     file = attachment.save(tmp_path) / "method.safetensors"
     now = load_file(file)
     before = {name.replace(".update.lora_", ".lora_"): tensor for name, tensor in now.items()}
@@ -132,7 +132,7 @@ def test_a_file_with_the_names_of_before_is_loaded_and_read(family, tmp_path):
     save_file(before, file)
     again = load(tmp_path, tiny(family))
     assert torch.equal(logits(again.model, batch(again.model)), expected)
-    stored = analysis.stored_updates(tmp_path)
+    stored = insight.stored_updates(tmp_path)
     assert stored.keys() == moved.keys()
     assert all(torch.equal(stored[name], moved[name]) for name in moved)
 

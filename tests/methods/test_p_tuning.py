@@ -10,12 +10,12 @@ from tiny_text import SIZE, wordpiece_tokenizer
 from torch import nn
 
 from peftlab import PTuning, anatomy, load, train
+from peftlab.anatomy.catalog import catalog_config
 from peftlab.attach import attachment_of, embedding
-from peftlab.counting import catalog_config
-from peftlab.methods.p_tuning import ENCODERS
-from peftlab.modules.p_tuning import PromptEncoder, SlotEmbedding
+from peftlab.methods.p_tuning.layers import PromptEncoder, SlotEmbedding
+from peftlab.methods.p_tuning.method import ENCODERS
 from peftlab.tasks import Example, Task
-from peftlab.template import parse
+from peftlab.tasks.template import parse
 
 REFUSED = [(family, "sequence_classification") for family in ("t5", "bart")]
 SUPPORTED = [cell for cell in CELLS if cell not in REFUSED]

@@ -15,8 +15,8 @@ from tiny import CELLS, FIRST_WORD, PAD, batch, logits, loss, tiny, unchanged
 
 from peftlab import PromptTuning, anatomy
 from peftlab.attach import embedding
-from peftlab.attach_inputs import CACHES
-from peftlab.prompts import one_each
+from peftlab.attach.inputs import CACHES
+from peftlab.insight import one_each
 
 every_cell = pytest.mark.parametrize(("family", "head"), CELLS)
 FAMILIES = list(anatomy.FAMILIES)
@@ -253,7 +253,7 @@ def test_unknown_tokens_are_refused():
 
 
 def test_the_count_of_the_paper():
-    from peftlab.counting import CATALOG, catalog_config
+    from peftlab.anatomy.catalog import CATALOG, catalog_config
 
     count = PromptTuning(prompt_length=5).parameter_count(
         catalog_config("t5-v1.1-xxl"), CATALOG["t5-v1.1-xxl"][0]

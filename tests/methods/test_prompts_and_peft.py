@@ -9,7 +9,7 @@ from tiny import IGNORED, PAD, batch, logits, loss, tiny
 
 from peftlab import PromptTuning, PTuning
 from peftlab.attach import embedding
-from peftlab.modules.p_tuning import PromptEncoder, SlotEmbedding
+from peftlab.methods.p_tuning.layers import PromptEncoder, SlotEmbedding
 
 # PEFT 0.21 calls what transformers is about to drop
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated")

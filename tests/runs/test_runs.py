@@ -12,13 +12,13 @@ from peftlab import (
     FullFineTuning,
     HeadOnly,
     LoRA,
-    analysis,
-    checkpoints,
     evaluate,
+    insight,
     load_backbone,
     load_task,
     paths,
 )
+from peftlab.attach.storage import read
 from peftlab.runs import engine, trial
 from peftlab.runs.engine import run_folder, run_trials
 from peftlab.runs.records import accuracies, agreement, find_runs, steps_to, store, stored
@@ -244,7 +244,7 @@ def test_a_kept_lora_comes_with_its_checkpoint(run_all, one, backbone, task, tmp
         trial.label: run_folder(tmp_path / "runs", trial, backbone, task, 3)
         for trial in (LORA, HEAD, FULL)
     }
-    state = checkpoints.read(folders["LoRA r=2"])[1]
+    state = read(folders["LoRA r=2"])[1]
     for name, tensor in one[0].state_dict().items():
         assert torch.equal(state[name], tensor)
     for label in ("head only", "full fine-tuning"):
@@ -254,7 +254,7 @@ def test_a_kept_lora_comes_with_its_checkpoint(run_all, one, backbone, task, tmp
 def test_a_kept_full_fine_tuning_comes_with_the_spectra_of_its_update(run_all, backbone, task):
     (run,) = run_all([FULL], seeds=[0])
     attachment, alone = run_trial(FULL, backbone, task, seed=0, progress=False)
-    spectra = {n: analysis.spectrum(delta) for n, delta in analysis.updates(attachment).items()}
+    spectra = {n: insight.spectrum(delta) for n, delta in insight.updates(attachment).items()}
     assert run.spectra == spectra
     assert timeless(replace(run, spectra=None)) == timeless(alone)
 

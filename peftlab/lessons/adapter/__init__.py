@@ -3,7 +3,7 @@
 from peftlab.lessons.adapter.claims import CLAIMS
 from peftlab.lessons.adapter.sweep import SIZES, STDS, findings, plan
 from peftlab.lessons.lesson import Lesson
-from peftlab.methods import Adapter
+from peftlab.methods.adapter.method import Adapter
 
 __all__ = ["LESSON", "SIZES", "STDS"]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from peftlab import checkpoints
-from peftlab.ablation import span_ablation
 from peftlab.backbones import load_backbone
+from peftlab.insight import span_ablation
 from peftlab.lessons.lesson import Group, Place, Plan
-from peftlab.methods import Adapter, BitFit, FullFineTuning, HeadOnly, TopLayers
+from peftlab.methods.adapter.method import Adapter
+from peftlab.methods.baselines import FullFineTuning, HeadOnly, TopLayers
+from peftlab.methods.bitfit.method import BitFit
+from peftlab.methods.loading import load
 from peftlab.runs.trial import Run, Trial
 from peftlab.tasks import load_task
 from peftlab.training import evaluate
@@ -77,7 +79,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
     data, maps = load_task(place.task), []
     for seed in plan.groups["stored"].seeds:
         model, tokenizer = load_backbone(place.backbone, data, seed=seed)
-        checkpoints.load(place.run(plan.trials["adapters"], seed), model)
+        load(place.run(plan.trials["adapters"], seed), model)
         maps.append(
             span_ablation(model, lambda m=model, t=tokenizer: evaluate(m, t, data.test).accuracy)
         )

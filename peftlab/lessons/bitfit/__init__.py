@@ -3,7 +3,7 @@
 from peftlab.lessons.bitfit.claims import CLAIMS
 from peftlab.lessons.bitfit.sweep import findings, plan
 from peftlab.lessons.lesson import Lesson
-from peftlab.methods import BitFit
+from peftlab.methods.bitfit.method import BitFit
 
 LESSON = Lesson(
     lab="07_bitfit",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from peftlab import checkpoints
-from peftlab.ablation import bias_change
 from peftlab.backbones import load_backbone
+from peftlab.insight import bias_change
 from peftlab.lessons.lesson import Group, Place, Plan
-from peftlab.methods import BitFit, FullFineTuning, HeadOnly, Method
-from peftlab.methods.bitfit import TWO
+from peftlab.methods.base import Method
+from peftlab.methods.baselines import FullFineTuning, HeadOnly
+from peftlab.methods.bitfit.method import TWO, BitFit
+from peftlab.methods.loading import load
 from peftlab.runs.trial import Run, Trial
 from peftlab.tasks import load_task
 
@@ -76,5 +77,5 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
     data, moves = load_task(place.task), []
     for seed in plan.groups["stored"].seeds:
         model, _ = load_backbone(place.backbone, data, seed=seed)
-        moves.append(bias_change(checkpoints.load(place.run(plan.trials["all"], seed), model)))
+        moves.append(bias_change(load(place.run(plan.trials["all"], seed), model)))
     return {"moves": moves}

@@ -3,7 +3,7 @@
 from peftlab.lessons.lesson import Lesson
 from peftlab.lessons.lora.claims import CLAIMS
 from peftlab.lessons.lora.sweep import findings, full_spectra, plan
-from peftlab.methods import LoRA
+from peftlab.methods.lora.method import LoRA
 
 __all__ = ["LESSON", "full_spectra"]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from peftlab.analysis import (
+from peftlab.backbones import load_backbone
+from peftlab.insight import (
     mean_amplification,
     mean_overlap,
     overlap,
@@ -18,10 +19,10 @@ from peftlab.analysis import (
     updates,
     weights,
 )
-from peftlab.backbones import load_backbone
 from peftlab.lessons.lesson import Group, Place, Plan
 from peftlab.lessons.session import Session
-from peftlab.methods import FullFineTuning, HeadOnly, LoRA
+from peftlab.methods.baselines import FullFineTuning, HeadOnly
+from peftlab.methods.lora.method import LoRA
 from peftlab.runs.trial import Run, Trial
 from peftlab.tasks import load_task
 

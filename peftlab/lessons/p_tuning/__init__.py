@@ -3,7 +3,7 @@
 from peftlab.lessons.lesson import Lesson
 from peftlab.lessons.p_tuning.claims import CLAIMS
 from peftlab.lessons.p_tuning.sweep import by_encoder, learnt, plan
-from peftlab.methods import PTuning
+from peftlab.methods.p_tuning.method import PTuning
 
 __all__ = ["LESSON", "by_encoder", "learnt"]
 

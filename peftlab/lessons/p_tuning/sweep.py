@@ -7,7 +7,8 @@ from typing import Any
 
 from peftlab.lessons.lesson import Group, Plan
 from peftlab.lessons.session import Session
-from peftlab.methods import FullFineTuning, PTuning
+from peftlab.methods.baselines import FullFineTuning
+from peftlab.methods.p_tuning.method import PTuning
 from peftlab.runs.trial import Run, Trial
 from peftlab.tasks import load_task
 

@@ -3,7 +3,7 @@
 from peftlab.lessons.lesson import Lesson
 from peftlab.lessons.prompt_tuning.claims import CLAIMS
 from peftlab.lessons.prompt_tuning.sweep import by_size, findings, plan
-from peftlab.methods import PromptTuning
+from peftlab.methods.prompt_tuning.method import PromptTuning
 
 __all__ = ["LESSON", "by_size"]
 

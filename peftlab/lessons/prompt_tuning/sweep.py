@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-from peftlab import checkpoints
+from peftlab.attach.storage import read
 from peftlab.backbones import load_backbone
+from peftlab.insight import attention_mass, vote_accuracy
 from peftlab.lessons.lesson import Group, Place, Plan
 from peftlab.lessons.session import Session
-from peftlab.methods import FullFineTuning, HeadOnly, PromptTuning
-from peftlab.methods.prompt_tuning import token_ids
-from peftlab.prompts import attention_mass, vote_accuracy
+from peftlab.methods.baselines import FullFineTuning, HeadOnly
+from peftlab.methods.loading import load
+from peftlab.methods.prompt_tuning.method import PromptTuning, token_ids
 from peftlab.runs.separation import PROMPTED
 from peftlab.runs.trial import Run, Trial
 from peftlab.tasks import load_task
@@ -134,7 +135,7 @@ def _mass(trial: Trial, seed: int, place: Place) -> list[float]:
     """The attention on a trained prompt, on 32 texts of the validation split."""
     data = trial.task(place.task)
     model, tokenizer = load_backbone(place.backbone, data)
-    attachment = checkpoints.load(place.run(trial, seed), model)
+    attachment = load(place.run(trial, seed), model)
     texts = [e.text for e in data.validation[:32]]
     batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="right")
     return attention_mass(attachment, {k: batch[k] for k in ("input_ids", "attention_mask")})
@@ -150,7 +151,7 @@ def _ensembles(voters: Group, place: Place) -> list[dict[str, Any]]:
     found = []
     for start in range(0, len(voters.seeds), VOTERS):
         group = voters.seeds[start : start + VOTERS]
-        states = [checkpoints.read(there.run(voter, seed))[1] for seed in group]
+        states = [read(there.run(voter, seed))[1] for seed in group]
         rows = [next(iter(state.values())) for state in states]
         alone = [vote_accuracy(attachment, tokenizer, data.test, [row]) for row in rows]
         vote = vote_accuracy(attachment, tokenizer, data.test, rows)

@@ -1,0 +1,27 @@
+"""The only code that changes a model: what is added where, undoing it, and what is saved."""
+
+from peftlab.attach.additions import Addition, Insertion
+from peftlab.attach.attachment import (
+    Attachment,
+    attaching,
+    attachment_of,
+    check_linear,
+    linear_map,
+    outer_biases,
+)
+from peftlab.attach.places import check_model, embedding, norms, projections
+
+__all__ = [
+    "Addition",
+    "Attachment",
+    "Insertion",
+    "attaching",
+    "attachment_of",
+    "check_linear",
+    "check_model",
+    "embedding",
+    "linear_map",
+    "norms",
+    "outer_biases",
+    "projections",
+]

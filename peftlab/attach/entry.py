@@ -1,0 +1,254 @@
+"""Rows in front of what a model reads, and out of what it gives; for every family of the table.
+
+The rows go in where the model takes its input ids. They come out behind its layers, so that logits,
+labels and the head keep their places. Left of the rows there is only padding: where a batch is
+padded on the left, the rows stand between padding and text, so that a text gets the same positions,
+absolute or relative, whatever it is padded with.
+
+A worked example: two virtual tokens P before the text `a b`, which is padded to four places.
+
+    input           pad pad  a   b
+    with rows       pad pad  P   P   a   b      insert(rows, values, at=2)
+    attention mask   0   0   1   1   1   1
+    position         0   0   0   1   2   3      only the padding on the left is skipped
+    states           s0  s1  s2  s3  s4  s5     what the layers make of it
+    output           s4  s4  s4  s5             take_out(states, 2, at=2): padding repeats `a`
+
+Axes: B batch, T tokens, D width, P rows.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
+
+from peftlab import anatomy
+from peftlab.attach.additions import Insertion
+from peftlab.attach.inputs import (
+    PerThread,
+    arguments,
+    cached,
+    check_cache_name,
+    check_room,
+    read_mask,
+)
+
+
+def insert(rows: Tensor, values: Tensor, at: Tensor | None) -> Tensor:
+    """Put `rows` into `values`, in each example in front of its own index.
+
+    Args:
+        rows: what to put in.
+        values: what to put it into.
+        at: the index of the first row in each example; None puts all rows in front.
+
+    Shape:
+        (B, P, ...), (B, T, ...), (B,) -> (B, P + T, ...)
+    """
+    both = torch.cat([rows, values], dim=1)  # (B, P + T, ...)
+    if at is None:
+        return both
+    P, n = rows.shape[1], at[:, None]
+    j = torch.arange(both.shape[1], device=both.device)[None]
+    order = torch.where(j < n, P + j, torch.where(j < n + P, j - n, j))  # (B, P + T)
+    return both.gather(1, _over(order, both))
+
+
+def take_out(values: Tensor, P: int, at: Tensor | None) -> Tensor:
+    """Undo `insert`, with the value of the text's first token wherever padding stands before it.
+
+    So a head that reads the first place reads that token, not padding.
+
+    Shape:
+        (B, P + T, ...), (B,) -> (B, T, ...)
+    """
+    if at is None:
+        return values[:, P:]
+    t = torch.arange(values.shape[1] - P, device=values.device)[None]
+    return values.gather(1, _over(P + torch.maximum(t, at[:, None]), values))
+
+
+def leading(mask: Tensor | None) -> Tensor | None:
+    """How much padding each text has on its left, (B,); None where no text has any.
+
+    A text of nothing but padding counts as one without.
+    """
+    if mask is None:
+        return None
+    pads = (mask.cumsum(1) == 0).sum(1)
+    pads = pads.masked_fill(pads == mask.shape[1], 0)
+    return pads if pads.any() else None
+
+
+def positions(counts: Tensor, P: int, at: Tensor | None) -> Tensor:
+    """Where rows and text stand, counted from 0: the rows first, then each token that counts.
+
+    A token that doesn't count stays at the place of the one before it.
+
+    Args:
+        counts: which tokens of the text move the count on, of whole numbers or booleans.
+        P: rows.
+        at: see `insert`.
+
+    Shape:
+        (B, T), (B,) -> (B, P + T)
+    """
+    rows = torch.arange(P, device=counts.device).expand(len(counts), -1)
+    return insert(rows, (P - 1 + counts.cumsum(1)).clamp(min=0), at)
+
+
+def _over(index: Tensor, values: Tensor) -> Tensor:
+    """An index (B, T) for `gather` on values with more axes."""
+    more = values.ndim - 2
+    return index.reshape(*index.shape, *[1] * more).expand(*index.shape, *values.shape[2:])
+
+
+class Inside(NamedTuple):
+    """What the first hook of a call hands on to the others.
+
+    Attributes:
+        P: rows.
+        at: where they stand, see `insert`.
+        positions: of rows and text, (B, P + T), as the table of positions counts them.
+    """
+
+    P: int
+    at: Tensor | None
+    positions: Tensor
+
+
+class LeadingRows(Insertion):
+    """Rows that stand before every input of a model; a subclass says which.
+
+    A decoder beside the encoder looks at the rows as well.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inside = PerThread()  # set from the entry of a call to its exit
+
+    def rows(self, batch: int) -> Tensor:
+        """The rows of each example, (B, P, D); P is `virtual_tokens`."""
+        raise NotImplementedError
+
+    def connect(self, model: PreTrainedModel) -> list[RemovableHandle]:
+        """Put the rows in at the entry of `model`, and take them out again behind its layers.
+
+        Raises:
+            ValueError: this version of transformers calls a decoder's cache by an unknown name.
+        """
+        entry = model.get_submodule(anatomy.entry(model))
+        self._config, family = model.config, anatomy.family(model.config)
+        if family.decoder:
+            check_cache_name(entry)
+        self._signature = inspect.signature(entry.forward)
+        handles = [entry.register_forward_pre_hook(self._enter, with_kwargs=True)]
+        decoder = getattr(model.base_model, "decoder", None)
+        if family.encoder and decoder is not None:
+            self._cross = inspect.signature(decoder.forward)
+            handles.append(decoder.register_forward_pre_hook(self._look_back, with_kwargs=True))
+        else:
+            handles.append(entry.register_forward_hook(self._leave))
+        parts = dict(entry.named_children())
+        if (pooler := parts.get(family.pooler)) is not None:
+            handles.append(pooler.register_forward_pre_hook(self._before_pooling))
+        if (table := parts.get(family.counting_table)) is not None:
+            handles.append(table.register_forward_hook(self._positions_of_rows))
+        return handles
+
+    def _enter(self, entry: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        """Embed the input, put the rows in, and have mask and positions follow."""
+        given = arguments(self._signature, args, kwargs)
+        given.pop("cache_position", None)  # up to 5.2 generate counts it without the rows
+        ids, embeds = given.pop("input_ids", None), given.pop("inputs_embeds", None)
+        past, mask = cached(given), read_mask(given)
+        if (ids is None) == (embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        if embeds is None:
+            embeds = entry.get_input_embeddings()(ids)  # (B, T, D)
+        B, P = embeds.shape[0], self.virtual_tokens
+        text = None  # which ids are no padding, for a family that looks at them
+        if anatomy.family(self._config).skips_padding_ids and ids is not None:
+            text = ids != self._config.pad_token_id
+        at = leading(text if mask is None else mask != 0)  # (B,)
+        if not past:
+            embeds = insert(self.rows(B).to(embeds.dtype), embeds, at)  # (B, P + T, D)
+            if (types := given.get("token_type_ids")) is not None:
+                types = types.expand(B, -1)
+                given["token_type_ids"] = insert(types.new_zeros(B, P), types, at)
+        if mask is not None:
+            given["attention_mask"] = insert(mask.new_ones(B, P), mask, at)
+        tokens = past + embeds.shape[1] - P  # of the text, those in the cache included
+        check_room(self._config, P, tokens)
+        own = given.get("position_ids")
+        places = self._places(own, text, at, past, B, tokens, embeds.device)
+        if "position_ids" in self._signature.parameters:
+            given["position_ids"] = places
+        self._inside.set(None if past else Inside(P, at, places))
+        return (), given | {"inputs_embeds": embeds}
+
+    def _places(self, own, text, at, past: int, B: int, tokens: int, device) -> Tensor:
+        """Places in the table of positions, of rows and text; with a cache of its new part."""
+        P, starts = self.virtual_tokens, anatomy.family(self._config).first_position
+        first = 0 if starts is None else starts(self._config)
+        if own is not None:  # as the caller, or generate, wants them
+            own = own.expand(B, -1) + P
+            rows = torch.arange(first, first + P, device=device).expand(B, -1)
+            return own if past else insert(rows, own, at)
+        counts = torch.ones(B, tokens, dtype=torch.long, device=device)
+        if at is not None:
+            counts *= torch.arange(tokens, device=device) >= at[:, None]
+        if text is not None:
+            counts *= text
+        return first + positions(counts, P, at)[:, past:]  # (B, P + T), or (B, T) with a cache
+
+    def _leave(self, entry: nn.Module, args: tuple, output: Any) -> Any:
+        """Take the rows out of every state of the tokens; attentions keep theirs."""
+        inside = self._inside.get()
+        self._inside.set(None)
+        if inside is None:
+            return output
+        length = inside.positions.shape[1]
+
+        def without(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(without, value))
+            if isinstance(value, Tensor) and value.ndim == 3 and value.shape[1] == length:
+                return take_out(value, inside.P, inside.at)
+            return value
+
+        if isinstance(output, tuple):
+            return without(output)
+        for name, value in output.items():
+            output[name] = without(value)
+        return output
+
+    def _before_pooling(self, pooler: nn.Module, args: tuple) -> tuple | None:
+        """The pooler reads the first token of the text."""
+        inside = self._inside.get()
+        return inside and (take_out(args[0], inside.P, inside.at), *args[1:])
+
+    def _look_back(
+        self, decoder: nn.Module, args: tuple, kwargs: dict
+    ) -> tuple[tuple, dict] | None:
+        """The decoder's mask over the encoder's states has ones for the rows."""
+        given = arguments(self._cross, args, kwargs)
+        states, mask = given.get("encoder_hidden_states"), given.get("encoder_attention_mask")
+        P = self.virtual_tokens
+        if states is None or mask is None or states.shape[1] != mask.shape[1] + P:
+            return None
+        mask = insert(mask.new_ones(len(mask), P), mask, leading(mask))
+        return (), given | {"encoder_attention_mask": mask}
+
+    def _positions_of_rows(self, table: nn.Embedding, args: tuple, output: Tensor) -> Tensor | None:
+        """A table that counts without looking at the mask gets our count where that differs."""
+        inside = self._inside.get()
+        if inside is None or inside.at is None:
+            return None
+        return F.embedding(inside.positions + table.offset, table.weight)

@@ -1,0 +1,22 @@
+"""A pretrained model and its tokenizer: bundled, installed, from a folder or the hub."""
+
+from peftlab.backbones.loading import (
+    ANSWERING,
+    AUTO_CLASSES,
+    head_for,
+    load_backbone,
+    load_language_model,
+    quiet,
+)
+from peftlab.backbones.meta import count_on_meta, transformers_config
+
+__all__ = [
+    "ANSWERING",
+    "AUTO_CLASSES",
+    "count_on_meta",
+    "head_for",
+    "load_backbone",
+    "load_language_model",
+    "quiet",
+    "transformers_config",
+]

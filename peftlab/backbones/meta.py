@@ -1,0 +1,39 @@
+"""The same model on the meta device, where it has shapes but no numbers: counts without weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peftlab import anatomy
+from peftlab.anatomy import ParameterCount
+from peftlab.anatomy.catalog import catalog_config
+from peftlab.methods.base import Method
+
+
+def transformers_config(name: str, labels: int = 2) -> Any:
+    """The same architecture as a transformers config, from which a model can be built."""
+    from transformers import AutoConfig
+
+    values = dict(vars(catalog_config(name, labels)))
+    return AutoConfig.for_model(values.pop("model_type"), **values)
+
+
+def count_on_meta(method: Method, config: Any, head: str | None = None) -> ParameterCount:
+    """Build the model on the meta device, which takes no memory, attach the method, and count.
+
+    T5 1.1 from a config comes out short by V * D: transformers 5 ties its output embedding.
+
+    Args:
+        method: what to attach.
+        config: a transformers config.
+        head: one of `anatomy.HEADS`, or None.
+    """
+    import torch
+    import transformers
+
+    from peftlab.backbones.loading import AUTO_CLASSES
+
+    anatomy.check_head(config, head)
+    with torch.device("meta"):
+        model = getattr(transformers, AUTO_CLASSES[head]).from_config(config)
+    return method.attach(model).report()

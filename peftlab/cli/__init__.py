@@ -1,0 +1,10 @@
+"""The command line, one file a family of commands."""
+
+from peftlab.cli.backbones import pretrain, probe, separation
+from peftlab.cli.count import count
+from peftlab.cli.main import main
+
+for _command in (count, pretrain, probe, separation):
+    main.add_command(_command)
+
+__all__ = ["main"]

@@ -1,0 +1,147 @@
+"""`peftlab count`: what a method trains and stores, without a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from peftlab import anatomy
+from peftlab.anatomy.catalog import CATALOG, catalog_config, folder_config
+from peftlab.cli.main import Refused
+from peftlab.methods import METHODS
+from peftlab.methods.base import Method
+from peftlab.methods.hyperparameters import declared
+from peftlab.text import text_table
+
+
+@click.command(short_help="Count what a method trains, without a model.")
+@click.option(
+    "--backbone",
+    default="minilm",
+    show_default=True,
+    metavar="NAME",
+    help="A name of the catalog, or a local folder with a config.json.",
+)
+@click.option("--method", type=click.Choice(list(METHODS)), help="All of them without this.")
+@click.option(
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a hyperparameter of the method; repeat it for more.",
+)
+@click.option(
+    "--head",
+    type=click.Choice([*anatomy.HEADS, "none"]),
+    help="The task head; by default what suits a name of the catalog, none for a folder.",
+)
+@click.option(
+    "--labels",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Labels of a classification head.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def count(
+    backbone: str,
+    method: str | None,
+    options: tuple[str, ...],
+    head: str | None,
+    labels: int,
+    as_json: bool,
+) -> None:
+    """Count what a method trains and stores, in closed form: no model is loaded.
+
+    \b
+    Example: peftlab count --backbone gpt3-175b --method lora -o rank=4 -o targets=query,value
+    """
+    try:
+        if options and method is None:
+            raise ValueError("-o sets a hyperparameter of one method: say which with --method")
+        config, head = _architecture(backbone, head, labels)
+        rows = [
+            {"method": name, "backbone_name": backbone, "head_name": head}
+            | _counted(METHODS[name], options, config, head)
+            for name in ([method] if method else METHODS)
+        ]
+        if all("refused" in row for row in rows):
+            raise ValueError(rows[0]["refused"])
+    except (ValueError, TypeError, OSError) as error:
+        raise Refused(" ".join(str(error).split())) from error
+    if as_json:
+        click.echo(json.dumps(rows[0] if method else rows, indent=1))
+    else:
+        labelled = f", {labels} labels" if head and head.endswith("classification") else ""
+        click.echo(f"{backbone}, {head or 'no head'}{labelled}\n")
+        click.echo(_table(rows))
+
+
+def _architecture(backbone: str, head: str | None, labels: int) -> tuple[Any, str | None]:
+    """The config of a backbone and the head it gets."""
+    if backbone in CATALOG:
+        config, usual = catalog_config(backbone, labels), CATALOG[backbone][0]
+    elif Path(backbone).is_dir():
+        if not Path(backbone, "config.json").is_file():
+            raise ValueError(f"the folder {backbone} has no config.json")
+        config, usual = folder_config(backbone, labels), None
+    else:
+        config, usual = catalog_config(backbone), None
+    return config, (None if head == "none" else head or usual)
+
+
+def _counted(
+    kind: type[Method], options: tuple[str, ...], config: Any, head: str | None
+) -> dict[str, Any]:
+    """The settings of one method and its count, or the reason why there is none."""
+    method = kind(**_hyperparameters(kind, options))
+    try:
+        found = method.parameter_count(config, head).to_dict()
+    except ValueError as error:
+        found = {"refused": str(error)}
+    return {"hyperparameters": method.hyperparameters()} | found
+
+
+def _hyperparameters(kind: type[Method], options: tuple[str, ...]) -> dict[str, Any]:
+    """The values of `-o KEY=VALUE`, each read by its declaration."""
+    known = declared(kind)
+    values = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals:
+            raise ValueError(f"-o takes KEY=VALUE, such as rank=4; got {option!r}")
+        if key not in known:
+            raise ValueError(
+                f"{kind.name} has no hyperparameter {key!r}; it has: {', '.join(known) or 'none'}"
+            )
+        values[key] = known[key].read(text)
+    return values
+
+
+_COLUMNS = {
+    "trained": "{:,}",
+    "stored": "{:,}",
+    "head": "{:,}",
+    "backbone": "{:,}",
+    "share": "{:.3%}",
+    "gradient_mib": "{:,.1f}",
+    "optimizer_mib": "{:,.1f}",
+    "checkpoint_mib": "{:,.1f}",
+}
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """Counts as aligned text. Each method has its own line; refusals stand below them."""
+    lines = [
+        {"method": row["method"]}
+        | {
+            name.replace("_mib", " MiB"): "-" if "refused" in row else form.format(row[name])
+            for name, form in _COLUMNS.items()
+        }
+        for row in rows
+    ]
+    refusals = [f"{row['method']}: {row['refused']}" for row in rows if "refused" in row]
+    return "\n".join([text_table(lines, right=set(lines[0]) - {"method"}), *refusals])

@@ -1,0 +1,58 @@
+"""Records as pictures and tables, each with its text."""
+
+from peftlab.figures.accuracy import (
+    accuracy_by_kind,
+    accuracy_dots,
+    learning_curves,
+    sweep,
+    two_curves,
+)
+from peftlab.figures.bars import choice_bars, log_bars, memory_bars, mib
+from peftlab.figures.matrices import heat_map, overlap_maps, spectra
+from peftlab.figures.picture import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    RED,
+    SKY,
+    TITLE,
+    YELLOW,
+    Picture,
+    canvas,
+    nothing,
+    palette,
+)
+from peftlab.figures.tables import Table
+
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PINK",
+    "RED",
+    "SKY",
+    "TITLE",
+    "YELLOW",
+    "Picture",
+    "Table",
+    "accuracy_by_kind",
+    "accuracy_dots",
+    "canvas",
+    "choice_bars",
+    "heat_map",
+    "learning_curves",
+    "log_bars",
+    "memory_bars",
+    "mib",
+    "nothing",
+    "overlap_maps",
+    "palette",
+    "spectra",
+    "sweep",
+    "two_curves",
+]

@@ -1,0 +1,265 @@
+"""Pictures of accuracies and losses: curves, dots of seeds, sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from peftlab.figures.picture import (
+    BLACK,
+    BLUE,
+    ORANGE,
+    RED,
+    TITLE,
+    Picture,
+    canvas,
+    nothing,
+    palette,
+)
+from peftlab.seeds import mean_and_spread
+
+
+def learning_curves(histories: Mapping[str, Mapping[str, Any]], smooth: int = 10) -> Picture:
+    """Two panels: the training loss of each run, and its accuracy on the validation split.
+
+    The loss is drawn as a running mean.
+
+    Args:
+        histories: `History.to_dict()` by label.
+        smooth: how many steps the running mean goes over.
+
+    Returns:
+        The picture; its alternative has the first and last loss and accuracy of each run.
+    """
+    if not histories:
+        return nothing("Learning curves", "no run to show")
+    figure, (left, right) = canvas(9, 3.2, columns=2)
+    said = []
+    for (label, history), colour in zip(histories.items(), _colours(histories), strict=True):
+        losses = history["losses"]
+        means = [
+            sum(losses[max(0, i - smooth + 1) : i + 1]) / min(i + 1, smooth)
+            for i in range(len(losses))
+        ]
+        left.plot(range(1, len(means) + 1), means, color=colour, label=label)
+        seen = history["validation"]
+        right.plot(
+            [v["step"] for v in seen], [100 * v["accuracy"] for v in seen], "o-", color=colour
+        )
+        end = f", validation accuracy {100 * seen[-1]['accuracy']:.1f} %" if seen else ""
+        said.append(
+            f"{label}: training loss {means[0]:.2f} to {means[-1]:.2f}{end}"
+            if means
+            else f"{label}: no step"
+        )
+    left.set_title("Training loss", **TITLE)
+    left.set(xlabel="step", ylabel=f"mean of {smooth} steps")
+    right.set_title("Validation accuracy", **TITLE)
+    right.set(xlabel="step", ylabel="%")
+    left.legend(frameon=False, fontsize=9)
+    return Picture(figure, "Learning curves. " + "; ".join(said) + ".")
+
+
+def accuracy_dots(
+    groups: Mapping[str, Sequence[float]], title: str, baseline: float | None = None
+) -> Picture:
+    """Test accuracy of several settings. Each seed has its own dot; a bar ends at their mean.
+
+    Args:
+        groups: for each label the accuracies of its seeds, from 0 to 1.
+        title: of the figure.
+        baseline: accuracy of an answer that is always the commonest label. It is drawn as a line.
+
+    Returns:
+        The picture; its alternative has mean and spread of each label.
+    """
+    if not groups:
+        return nothing(title)
+    figure, axes = canvas(7.5, 0.9 + 0.42 * len(groups))
+    said = []
+    for i, ((label, values), colour) in enumerate(
+        zip(groups.items(), _colours(groups), strict=True)
+    ):
+        mean, spread = mean_and_spread([100 * v for v in values])
+        axes.barh(i, mean, color=colour, alpha=0.35, height=0.6)
+        axes.plot([100 * v for v in values], [i] * len(values), "o", color=colour, markersize=5)
+        axes.text(101, i, f"{mean:.1f} ± {spread:.1f}", va="center", fontsize=9)
+        seeds = "1 seed" if len(values) == 1 else f"{len(values)} seeds"
+        said.append(f"{label} {mean:.1f} ± {spread:.1f} % over {seeds}")
+    if baseline is not None:
+        axes.axvline(100 * baseline, color=BLACK, linestyle="--", linewidth=1)
+        said.append(f"majority class {100 * baseline:.1f} %")
+    axes.set_title(title, **TITLE)
+    axes.set(
+        xlabel="test accuracy in %; each dot is a seed, the bar ends at their mean", xlim=(0, 114)
+    )
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    return Picture(figure, f"{title}. " + "; ".join(said) + ".")
+
+
+def accuracy_by_kind(kinds: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Picture:
+    """Accuracy of each kind of sentence. Each kind has its own row of dots.
+
+    Args:
+        kinds: for each label what `Evaluation.by("kind")` gives. A task without kinds gives an
+            empty one. A label that lacks a kind has no dot in the row of that kind.
+
+    Returns:
+        The picture; its alternative has every number.
+    """
+    names = list(dict.fromkeys(name for values in kinds.values() for name in values))
+    if not names:
+        return nothing("Accuracy by kind", "this task does not say of which kind a sentence is")
+    figure, axes = canvas(7.5, 0.9 + 0.38 * len(names))
+    for (label, values), colour in zip(kinds.items(), _colours(kinds), strict=True):
+        axes.plot(
+            [100 * values[n]["accuracy"] for n in names if n in values],
+            [i for i, n in enumerate(names) if n in values],
+            "o",
+            color=colour,
+            label=label,
+            alpha=0.85,
+        )
+    axes.axvline(50, color=BLACK, linestyle="--", linewidth=1)
+    axes.set_title("What is hard? Test accuracy by kind of sentence", **TITLE)
+    axes.set(xlabel="%", xlim=(0, 102))
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.legend(frameon=False, fontsize=9, loc="lower left")
+    said = [
+        f"{label}: " + ", ".join(f"{n} {100 * one['accuracy']:.0f}" for n, one in values.items())
+        for label, values in kinds.items()
+    ]
+    return Picture(figure, "Test accuracy in percent by kind of sentence. " + "; ".join(said) + ".")
+
+
+def sweep(
+    points: Mapping[int, Sequence[float]],
+    title: str,
+    xlabel: str,
+    lines: Mapping[str, float] | None = None,
+    live: tuple[int, float] | None = None,
+) -> Picture:
+    """Accuracy over a size that grows.
+
+    A line goes through the means. Each seed has its own dot.
+
+    Args:
+        points: for each size the accuracies of its seeds, from 0 to 1.
+        title: of the figure.
+        xlabel: what the size is.
+        lines: accuracies from 0 to 1 by label, for comparison. Each is drawn as a level line.
+        live: one of the sizes, and the accuracy that was measured there just now.
+
+    Returns:
+        The picture; its alternative has the mean at each size.
+
+    Raises:
+        ValueError: `live` stands at a size that `points` does not have.
+    """
+    if not points:
+        return nothing(title)
+    if live and live[0] not in points:
+        sizes = ", ".join(map(str, sorted(points)))
+        raise ValueError(f"live is at {live[0]}; points has {sizes}: leave live out, or add it")
+    figure, axes = canvas(7.5, 3.4)
+    sizes = sorted(points)
+    places = {size: i for i, size in enumerate(sizes)}
+    means = [100 * mean_and_spread(points[size])[0] for size in sizes]
+    axes.plot(range(len(sizes)), means, "-", color=BLUE)
+    for size in sizes:
+        axes.plot(
+            [places[size]] * len(points[size]),
+            [100 * v for v in points[size]],
+            "o",
+            color=BLUE,
+            alpha=0.6,
+        )
+    lines = lines or {}
+    _, *colours = palette(1 + len(lines), BLUE, BLACK, ORANGE, RED)  # the curve itself is blue
+    for (label, value), colour in zip(lines.items(), colours, strict=True):
+        axes.axhline(100 * value, linestyle="--", linewidth=1, color=colour)
+        axes.text(
+            len(sizes) - 0.55, 100 * value, label, color=colour, fontsize=9, va="bottom", ha="right"
+        )
+    said = [f"{size}: {mean:.1f} %" for size, mean in zip(sizes, means, strict=True)]
+    said += [f"{label} {100 * value:.1f} %" for label, value in lines.items()]
+    if live:
+        axes.plot(
+            places[live[0]], 100 * live[1], "*", markersize=14, color=RED, label="measured just now"
+        )
+        axes.legend(frameon=False, fontsize=9, loc="lower right")
+        said.append(f"measured just now at {live[0]}: {100 * live[1]:.1f} %")
+    drawn = [v for values in points.values() for v in values] + list(lines.values())
+    drawn += [live[1]] if live else []
+    axes.set_title(title, **TITLE)
+    axes.set(
+        xlabel=xlabel,
+        ylabel="test accuracy in %",
+        xlim=(-0.5, len(sizes) - 0.5),
+        ylim=(min(40, 100 * min(drawn) - 5), 100),
+    )
+    axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+    return Picture(figure, f"{title}. Mean over seeds by {xlabel}: " + "; ".join(said) + ".")
+
+
+def two_curves(
+    curves: Mapping[str, Mapping[int, Sequence[float]]], title: str, xlabel: str
+) -> Picture:
+    """Accuracy of several settings over a size that grows, on a logarithmic scale.
+
+    Each setting has a line through its means. Each seed has its own dot.
+
+    Args:
+        curves: for each label and size the accuracies of the seeds, from 0 to 1.
+        title: of the figure.
+        xlabel: what the size is.
+
+    Returns:
+        The picture; its alternative has the mean at each size.
+
+    Raises:
+        ValueError: a size is not above 0.
+    """
+    if not any(curves.values()):
+        return nothing(title)
+    every_size = sorted({size for points in curves.values() for size in points})
+    if every_size[0] <= 0:
+        raise ValueError(
+            f"a logarithmic scale has no place for {xlabel} {every_size[0]}; sizes are above 0"
+        )
+    figure, axes = canvas(7.5, 3.2)
+    said = []
+    colours = palette(len(curves), BLUE, BLACK, ORANGE)
+    for (label, points), colour in zip(curves.items(), colours, strict=True):
+        sizes = sorted(points)
+        means = [100 * mean_and_spread(points[n])[0] for n in sizes]
+        axes.plot(sizes, means, "-", color=colour, label=label)
+        for n in sizes:
+            axes.plot(
+                [n] * len(points[n]), [100 * v for v in points[n]], "o", color=colour, alpha=0.5
+            )
+        reached = [f"{m:.1f} % at {n}" for n, m in zip(sizes, means, strict=True)]
+        said.append(f"{label}: {', '.join(reached) or 'no stored runs'}")
+    axes.set_xscale("log")
+    axes.set_xticks(every_size, [str(n) for n in every_size])
+    axes.minorticks_off()
+    axes.set_title(title, **TITLE)
+    axes.set(xlabel=xlabel, ylabel="accuracy in %")
+    axes.legend(frameon=False, fontsize=9)
+    return Picture(figure, f"{title}. " + "; ".join(said) + ".")
+
+
+def _colours(labels: Mapping[str, Any]) -> list[str]:
+    """A colour for each label, no two the same; the first of each control always looks the same."""
+    controls = {"full": BLACK, "head": ORANGE, "random": RED}
+    chosen = {}
+    for label in labels:
+        if key := next((key for key in controls if key in label.lower()), None):
+            chosen[label] = controls.pop(key)
+    _, _, _, *free = palette(3 + len(labels) - len(chosen), BLACK, ORANGE, RED)
+    others = iter(free)
+    return [chosen.get(label) or next(others) for label in labels]

@@ -1,0 +1,126 @@
+"""What an exercise is, and how its check finds the mistake in an attempt."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SOLVED, WRONG, OPEN = "solved", "not yet", "not attempted"
+
+
+_COLOURS = {SOLVED: "#009E73", WRONG: "#D55E00", OPEN: "#8A8A8A"}
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a check says.
+
+    Args:
+        status: "solved", "not yet" or "not attempted".
+        message: what is right, wrong or to be done next.
+    """
+
+    status: str
+    message: str
+
+    def _repr_html_(self) -> str:
+        style = f"border-left:4px solid {_COLOURS[self.status]};padding:0.4em 0.8em"
+        message = html.escape(self.message)
+        return f'<div style="{style}"><strong>{self.status}</strong>: {message}</div>'
+
+    def __repr__(self) -> str:
+        return f"{self.status}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise: the learner writes a function.
+
+    Known mistakes are wrong functions, each with a message that helps. An attempt that gives the
+    same answer as a wrong function gets its message.
+
+    Args:
+        solution: computes the right tensor, or the right number, from the inputs.
+        inputs: makes the inputs, by name, from a generator of random numbers.
+        mistakes: for each message the wrong function that it is about.
+        praise: what the learner reads when the attempt is right.
+        in_place: what the learner reads when the attempt changes one of its inputs.
+    """
+
+    solution: Callable[..., Tensor | int]
+    inputs: Callable[[torch.Generator], dict[str, Any]]
+    mistakes: Mapping[str, Callable[..., Tensor | int]]
+    praise: str
+    in_place: str = "compute a new tensor instead"
+
+    def check(self, attempt: Callable[..., Any]) -> Feedback:
+        """Try an attempt on fresh inputs. The notebook goes on whatever the attempt does.
+
+        Args:
+            attempt: the learner's function. It may be unfinished or wrong, and it may raise.
+
+        Returns:
+            Whether it is right, and a message for the learner.
+        """
+        inputs = self.inputs(torch.Generator().manual_seed(0))
+        wanted = self.solution(**_copies(inputs))
+        given = _copies(inputs)
+        try:
+            answer = attempt(**given)
+        except NotImplementedError:
+            return Feedback(OPEN, "write the body of the function, then run this cell again")
+        except Exception as error:
+            raised = f"{type(error).__name__}: {error}"
+            return Feedback(WRONG, f"your function raised {raised}. It was given {_said(inputs)}.")
+        if answer is None or answer is ...:
+            return Feedback(
+                OPEN, "the function returns nothing yet; write its body, then run this cell again"
+            )
+        if changed := [
+            k for k, v in inputs.items() if isinstance(v, Tensor) and not torch.equal(v, given[k])
+        ]:
+            return Feedback(WRONG, f"your function changes {changed[0]} in place; {self.in_place}")
+        kinds, kind = (Tensor, "tensor") if isinstance(wanted, Tensor) else ((int, float), "number")
+        if not isinstance(answer, kinds):
+            return Feedback(WRONG, f"return a {kind}, not {type(answer).__name__}")
+        if _same(answer, wanted):
+            return Feedback(SOLVED, self.praise)
+        for message, mistake in self.mistakes.items():
+            if _same(answer, mistake(**_copies(inputs))):
+                return Feedback(WRONG, message)
+        if kind == "number":
+            return Feedback(WRONG, f"{answer:,} is not right for {_said(inputs)}; count again")
+        if answer.shape != wanted.shape:
+            return Feedback(
+                WRONG, f"the shape is {tuple(answer.shape)}, it should be {tuple(wanted.shape)}"
+            )
+        apart = (answer.float() - wanted).abs().max()
+        return Feedback(
+            WRONG,
+            f"the numbers differ by up to {apart:.3g}; go through the exercise step by step",
+        )
+
+
+def _copies(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.clone() if isinstance(v, Tensor) else v for k, v in inputs.items()}
+
+
+def _said(inputs: dict[str, Any]) -> str:
+    """The inputs in words: tensors by their shape, numbers by their value."""
+    return ", ".join(
+        f"{k} of shape {tuple(v.shape)}" if isinstance(v, Tensor) else f"{k}={v:,}"
+        for k, v in inputs.items()
+    )
+
+
+def _same(first: Tensor | float, second: Tensor | float) -> bool:
+    if not isinstance(first, Tensor):
+        return first == second  # a count is exact
+    return first.shape == second.shape and torch.allclose(
+        first.float(), second.float(), rtol=1e-4, atol=1e-5
+    )

@@ -1,0 +1,151 @@
+"""The exercises of lab 00 and lab 01: what LoRA computes, and what it costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from peftlab.lessons.exercise import Exercise
+
+
+def _lora_inputs(draw: torch.Generator) -> dict[str, Any]:
+    shapes = {
+        "x": (2, 3, 6),
+        "W": (6, 6),
+        "A": (2, 6),
+        "B": (6, 2),
+    }  # square, so that a swap is not a shape error
+    return {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()} | {
+        "alpha": 3.0
+    }
+
+
+LORA_FORWARD = Exercise(
+    solution=lambda x, W, A, B, alpha: x @ W.T + alpha / len(A) * (x @ A.T @ B.T),
+    inputs=_lora_inputs,
+    mistakes={
+        "the scaling is missing: the update is multiplied by alpha / r": lambda x, W, A, B, alpha: (
+            x @ W.T + x @ A.T @ B.T
+        ),
+        "you scale by alpha; divide it by r, the number of rows of A": lambda x, W, A, B, alpha: (
+            x @ W.T + alpha * (x @ A.T @ B.T)
+        ),
+        "you scale by 1 / r; alpha is missing": lambda x, W, A, B, alpha: (
+            x @ W.T + (x @ A.T @ B.T) / len(A)
+        ),
+        "the frozen path is missing: LoRA adds to W x and does not replace it": (
+            lambda x, W, A, B, alpha: alpha / len(A) * (x @ A.T @ B.T)
+        ),
+        "the update sees the output of W; both paths take the same input x": (
+            lambda x, W, A, B, alpha: x @ W.T + alpha / len(A) * (x @ W.T @ A.T @ B.T)
+        ),
+        "you scale the frozen path too; alpha / r belongs to the update alone": (
+            lambda x, W, A, B, alpha: alpha / len(A) * (x @ W.T + x @ A.T @ B.T)
+        ),
+        "A and B act in the wrong order or transposed: A brings x down to r numbers, B back up": (
+            lambda x, W, A, B, alpha: x @ W.T + alpha / len(A) * (x @ B @ A)
+        ),
+        "W is transposed: the layer computes W x for each row x, which is x @ W.T": (
+            lambda x, W, A, B, alpha: x @ W + alpha / len(A) * (x @ A.T @ B.T)
+        ),
+    },
+    praise="W x + alpha / r B A x. W stays as it is, and with B = 0 nothing changes at the start.",
+)
+
+
+def _fused_inputs(draw: torch.Generator) -> dict[str, Any]:
+    shapes = {"A_q": (2, 6), "B_q": (6, 2), "A_v": (2, 6), "B_v": (6, 2)}
+    return {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()} | {
+        "alpha": 3.0
+    }
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return torch.cat([q.T, k.T, v.T], dim=1)  # (D, 3 D)
+
+
+def _delta(A: Tensor, B: Tensor, alpha: float) -> Tensor:
+    return alpha / len(A) * B @ A
+
+
+FUSED_UPDATE = Exercise(
+    solution=lambda A_q, B_q, A_v, B_v, alpha: _fused(
+        _delta(A_q, B_q, alpha), torch.zeros(len(B_q), A_q.shape[1]), _delta(A_v, B_v, alpha)
+    ),
+    inputs=_fused_inputs,
+    mistakes={
+        "the blocks are not transposed: Conv1D stores (d_in, d_out), so a block is (B A).T": (
+            lambda A_q, B_q, A_v, B_v, alpha: _fused(
+                _delta(A_q, B_q, alpha).T,
+                torch.zeros(len(B_q), len(B_q)),
+                _delta(A_v, B_v, alpha).T,
+            )
+        ),
+        "the value block stands in the key's columns: the order is query, key, value": (
+            lambda A_q, B_q, A_v, B_v, alpha: _fused(
+                _delta(A_q, B_q, alpha), _delta(A_v, B_v, alpha), torch.zeros(len(B_q), len(B_q))
+            )
+        ),
+        "query and value are swapped": lambda A_q, B_q, A_v, B_v, alpha: _fused(
+            _delta(A_v, B_v, alpha), torch.zeros(len(B_q), len(B_q)), _delta(A_q, B_q, alpha)
+        ),
+        "the scaling alpha / r is missing": lambda A_q, B_q, A_v, B_v, alpha: _fused(
+            B_q @ A_q, torch.zeros(len(B_q), len(B_q)), B_v @ A_v
+        ),
+        "query and value share one A; each target has factors of its own": (
+            lambda A_q, B_q, A_v, B_v, alpha: _fused(
+                _delta(A_q, B_q, alpha), torch.zeros(len(B_q), len(B_q)), _delta(A_q, B_v, alpha)
+            )
+        ),
+        "the key block is missing: its columns are there and zero, so the shape is (D, 3 D)": (
+            lambda A_q, B_q, A_v, B_v, alpha: torch.cat(
+                [_delta(A_q, B_q, alpha).T, _delta(A_v, B_v, alpha).T], dim=1
+            )
+        ),
+    },
+    praise="q and v each get a block of their own, the key's columns get exactly nothing, "
+    "and the joint rank is up to 2 r.",
+)
+
+
+def _count_inputs(draw: torch.Generator) -> dict[str, Any]:
+    ranges = {"width": (64, 512), "layers": (5, 13), "rank": (3, 9), "adapted": (3, 6)}
+    return {name: int(torch.randint(*ends, (), generator=draw)) for name, ends in ranges.items()}
+
+
+LORA_COUNT = Exercise(
+    solution=lambda width, layers, rank, adapted: layers * adapted * 2 * rank * width,
+    inputs=_count_inputs,
+    mistakes={
+        "that counts one of the two factors: A has rank x width numbers, B as many again": (
+            lambda width, layers, rank, adapted: layers * adapted * rank * width
+        ),
+        "that is a single block: every one of the layers has its own A and B": (
+            lambda width, layers, rank, adapted: adapted * 2 * rank * width
+        ),
+        "that is one projection in each block: multiply by the number of adapted projections": (
+            lambda width, layers, rank, adapted: layers * 2 * rank * width
+        ),
+        "that is W itself, which is what full fine-tuning trains; the rank has to appear": (
+            lambda width, layers, rank, adapted: layers * adapted * width * width
+        ),
+        "W is counted too; it is frozen, and only A and B train": (
+            lambda width, layers, rank, adapted: (
+                layers * adapted * (width * width + 2 * rank * width)
+            )
+        ),
+        "the sides of A and B are added; a matrix has rows times columns numbers": (
+            lambda width, layers, rank, adapted: layers * adapted * 2 * (rank + width)
+        ),
+        "a bias is counted beside each pair of factors; LoRA adds none": (
+            lambda width, layers, rank, adapted: layers * adapted * (2 * rank * width + width)
+        ),
+        "that multiplies the sizes of A and B; the two factors stand side by side, so add them": (
+            lambda width, layers, rank, adapted: layers * adapted * (rank * width) ** 2
+        ),
+    },
+    praise="2 r D for each adapted D x D projection: it grows with the width, "
+    "full fine-tuning with its square.",
+)

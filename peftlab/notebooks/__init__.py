@@ -1,0 +1,1 @@
+"""Labs as files: found, copied, executed, rendered."""

@@ -1,0 +1,1 @@
+"""How the bundled backbones are made, probed and described."""

@@ -1,0 +1,223 @@
+import ast
+import pkgutil
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from torch import Tensor
+
+import peftlab
+from peftlab import lessons
+from peftlab.lessons.exercise import OPEN, SOLVED, WRONG, Exercise, Feedback
+from peftlab.methods.lora.method import LoRA
+
+LESSONS = [info.name for info in pkgutil.iter_modules(lessons.__path__) if info.ispkg]
+MODULES = [f"peftlab.lessons.{name}.exercises" for name in LESSONS]
+EXERCISES = {
+    name: exercise
+    for module in MODULES
+    if find_spec(module)
+    for name, exercise in vars(import_module(module)).items()
+    if isinstance(exercise, Exercise)
+}
+MISTAKES = [(name, message) for name, e in EXERCISES.items() for message in e.mistakes]
+
+
+def inputs_of(exercise):
+    return exercise.inputs(torch.Generator().manual_seed(0))
+
+
+def answers_with_a_tensor(exercise):
+    return isinstance(exercise.solution(**inputs_of(exercise)), Tensor)
+
+
+TENSORS = [name for name, e in EXERCISES.items() if answers_with_a_tensor(e)]
+NUMBERS = [name for name in EXERCISES if name not in TENSORS]
+
+every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+tensor_exercises = pytest.mark.parametrize("name", TENSORS)
+number_exercises = pytest.mark.parametrize("name", NUMBERS)
+
+
+def raises(error):
+    def attempt(**inputs):
+        raise error
+
+    return attempt
+
+
+def test_there_are_exercises_of_both_kinds():
+    assert TENSORS and NUMBERS
+
+
+@every_exercise
+def test_the_solution_is_accepted_with_praise(exercise):
+    assert exercise.check(exercise.solution) == Feedback(SOLVED, exercise.praise)
+
+
+@every_exercise
+def test_at_least_four_mistakes_are_known(exercise):
+    assert len(exercise.mistakes) >= 4
+
+
+@pytest.mark.parametrize(("name", "message"), MISTAKES)
+def test_each_mistake_is_rejected_with_its_own_message(name, message):
+    exercise = EXERCISES[name]
+    assert exercise.check(exercise.mistakes[message]) == Feedback(WRONG, message)
+
+
+@every_exercise
+@pytest.mark.parametrize(
+    "attempt",
+    [lambda **inputs: None, lambda **inputs: ..., raises(NotImplementedError())],
+    ids=["returns nothing", "returns ...", "raises NotImplementedError"],
+)
+def test_an_unfinished_function_is_not_attempted(exercise, attempt):
+    assert exercise.check(attempt).status == OPEN
+
+
+@every_exercise
+def test_an_error_in_the_attempt_is_told_with_what_the_function_was_given(exercise):
+    feedback = exercise.check(raises(RuntimeError("sizes must match")))
+    assert feedback.status == WRONG
+    assert "RuntimeError: sizes must match" in feedback.message
+    for name, value in inputs_of(exercise).items():
+        said = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"={value}"
+        assert name in feedback.message and said in feedback.message
+
+
+@every_exercise
+@pytest.mark.parametrize("attempt", [lambda: 1, lambda wrong: wrong, None, 3])
+def test_what_cannot_be_called_with_the_inputs_never_stops_the_notebook(exercise, attempt):
+    feedback = exercise.check(attempt)
+    assert feedback.status == WRONG
+    assert "TypeError" in feedback.message
+
+
+@tensor_exercises
+@pytest.mark.parametrize("answer", ["text", 1.5, [1, 2]])
+def test_another_type_than_a_tensor_is_named(name, answer):
+    feedback = EXERCISES[name].check(lambda **inputs: answer)
+    assert feedback == Feedback(WRONG, f"return a tensor, not {type(answer).__name__}")
+
+
+@number_exercises
+@pytest.mark.parametrize("answer", ["12", [12], torch.tensor(12)])
+def test_another_type_than_a_number_is_named(name, answer):
+    feedback = EXERCISES[name].check(lambda **inputs: answer)
+    assert feedback == Feedback(WRONG, f"return a number, not {type(answer).__name__}")
+
+
+@tensor_exercises
+def test_another_shape_is_told_with_the_right_one(name):
+    exercise = EXERCISES[name]
+    wanted = exercise.solution(**inputs_of(exercise))
+    feedback = exercise.check(lambda **inputs: exercise.solution(**inputs).flatten())
+    assert feedback.status == WRONG
+    assert (
+        f"{tuple(wanted.flatten().shape)}, it should be {tuple(wanted.shape)}" in feedback.message
+    )
+
+
+@tensor_exercises
+def test_other_numbers_are_told_with_their_distance(name):
+    feedback = EXERCISES[name].check(lambda **inputs: EXERCISES[name].solution(**inputs) + 1)
+    assert feedback.status == WRONG
+    assert "differ by up to 1;" in feedback.message
+
+
+@tensor_exercises
+@pytest.mark.parametrize("spoil", [lambda t: t * torch.nan, lambda t: t > 0], ids=["NaN", "bool"])
+def test_tensors_that_are_no_numbers_are_wrong_and_stop_nothing(name, spoil):
+    exercise = EXERCISES[name]
+    assert exercise.check(lambda **inputs: spoil(exercise.solution(**inputs))).status == WRONG
+
+
+@tensor_exercises
+def test_rounding_and_another_float_type_are_no_mistake(name):
+    exercise = EXERCISES[name]
+    wanted = exercise.solution(**inputs_of(exercise))
+    assert exercise.check(lambda **inputs: wanted.double() * (1 + 1e-6)).status == SOLVED
+
+
+@tensor_exercises
+def test_a_tensor_that_still_tracks_gradients_is_judged_like_any_other(name):
+    exercise = EXERCISES[name]
+    wanted = exercise.solution(**inputs_of(exercise)).float().requires_grad_()
+    assert exercise.check(lambda **inputs: wanted).status == SOLVED
+    assert exercise.check(lambda **inputs: wanted + 1).status == WRONG
+
+
+@tensor_exercises
+def test_changing_an_input_in_place_is_rejected_and_spoils_no_later_check(name):
+    exercise = EXERCISES[name]
+    tensors = [key for key, value in inputs_of(exercise).items() if isinstance(value, Tensor)]
+    for key in tensors:
+
+        def attempt(changed=key, **inputs):
+            answer = exercise.solution(**inputs)
+            inputs[changed].add_(1)
+            return answer
+
+        feedback = exercise.check(attempt)
+        assert feedback.status == WRONG
+        assert f"changes {key} in place" in feedback.message
+    assert exercise.check(exercise.solution).status == SOLVED
+
+
+@number_exercises
+def test_a_count_that_is_off_by_one_is_wrong_and_told_with_the_inputs(name):
+    exercise = EXERCISES[name]
+    feedback = exercise.check(lambda **inputs: exercise.solution(**inputs) + 1)
+    assert feedback.status == WRONG
+    assert "is not right for " in feedback.message
+    for key, value in inputs_of(exercise).items():
+        assert f"{key}={value}" in feedback.message
+
+
+@number_exercises
+def test_feedback_on_a_wrong_count_does_not_give_the_right_one_away(name):
+    exercise = EXERCISES[name]
+    wanted = exercise.solution(**inputs_of(exercise))
+    assert f"{wanted:,}" not in exercise.check(lambda **inputs: wanted + 1).message
+
+
+@number_exercises
+def test_a_count_as_a_float_is_accepted(name):
+    exercise = EXERCISES[name]
+    assert exercise.check(lambda **inputs: float(exercise.solution(**inputs))).status == SOLVED
+
+
+@pytest.mark.parametrize(
+    "targets", [("query",), ("query", "value"), ("query", "key", "value", "attention_output")]
+)
+@pytest.mark.parametrize("rank", [1, 5])
+def test_the_count_by_hand_is_what_lora_trains(targets, rank):
+    config = tiny.tiny_config("bert")
+    by_hand = EXERCISES["LORA_COUNT"].solution(
+        width=config.hidden_size,
+        layers=config.num_hidden_layers,
+        rank=rank,
+        adapted=len(targets),
+    )
+    assert by_hand == LoRA(rank=rank, targets=targets).parameter_count(config).trained
+
+
+@pytest.mark.parametrize("status", [SOLVED, WRONG, OPEN])
+def test_feedback_reads_well_as_html_and_as_text(status):
+    feedback = Feedback(status, "compare A < B & C")
+    assert f"<strong>{status}</strong>: compare A &lt; B &amp; C" in feedback._repr_html_()
+    assert repr(feedback) == f"{status}: compare A < B & C"
+
+
+def test_the_label_that_the_loss_leaves_out_is_written_in_one_place():
+    written = [
+        path.name
+        for path in Path(peftlab.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.UnaryOp) and ast.unparse(node) == "-100"
+    ]
+    assert written == ["batches.py"]

@@ -2,19 +2,21 @@
 
 from peftlab.anatomy.count import MIB, ParameterCount
 from peftlab.anatomy.families import FAMILIES
-from peftlab.anatomy.parts import (
+from peftlab.anatomy.live import (
     HEAD_MODULES,
+    base_prefix,
+    check_parts,
+    entry,
+    head_modules,
+    head_of,
+)
+from peftlab.anatomy.parts import (
     HEADS,
     Block,
     backbone_parameters,
-    base_prefix,
     blocks,
     check_head,
-    check_parts,
-    entry,
     family,
-    head_modules,
-    head_of,
     head_parameters,
     norms,
     outer_biases,

@@ -146,6 +146,13 @@ CATALOG: dict[str, tuple[str | None, dict[str, Any]]] = {
 def catalog_config(name: str, labels: int = 2) -> SimpleNamespace:
     """The config values of a published architecture, enough for a closed-form count.
 
+    Args:
+        name: one of `CATALOG`.
+        labels: number of labels of a classification head.
+
+    Returns:
+        An object with the attributes of a config.
+
     Raises:
         ValueError: the catalog has no such name.
     """
@@ -158,7 +165,15 @@ def catalog_config(name: str, labels: int = 2) -> SimpleNamespace:
 
 
 def folder_config(folder: str, labels: int = 2) -> Any:
-    """The config of a local folder in Hugging Face format."""
+    """The config of a local folder in Hugging Face format.
+
+    Args:
+        folder: its path.
+        labels: number of labels of a classification head.
+
+    Returns:
+        A transformers config.
+    """
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(folder, num_labels=labels)

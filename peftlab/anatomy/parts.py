@@ -1,7 +1,7 @@
-"""What the parts of a Transformer are called; only this file and `families` know architectures.
+"""What the parts of a Transformer are called, in each family, and how many numbers they hold.
 
-Closed-form counts, targets and live models all read the table of a family. Nothing here imports
-torch: a config with the right attributes is enough.
+Only this package knows architectures. Closed-form counts, targets and live models all read the
+table of a family. Nothing here imports torch: a config with the right attributes is enough.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from peftlab.anatomy.shapes import ROLES, Family, Norm, OuterBias, Projection, S
 HEADS = ("sequence_classification", "token_classification", "causal_lm", "seq2seq_lm", "masked_lm")
 
 
-#: Where transformers keeps a freshly initialised head, as a child of the whole model.
-HEAD_MODULES = ("classifier", "pre_classifier", "score", "classification_head")
-
-
 def family(config: Any) -> Family:
     """The family of a config.
+
+    Args:
+        config: a transformers config, or any object with the same attributes.
+
+    Returns:
+        Its entry in the table of families.
 
     Raises:
         ValueError: the model type is none of the families described here.
@@ -38,10 +40,15 @@ def family(config: Any) -> Family:
 
 
 def check_head(config: Any, head: str | None) -> None:
-    """Refuse a head that the family does not have, and layers that the table does not know.
+    """Refuse a head that the family does not have, and layers that the table does not describe.
+
+    Args:
+        config: a transformers config, or any object with the same attributes.
+        head: one of `HEADS`, or None for the bare backbone.
 
     Raises:
-        ValueError: the head, or cross-attention in a family that can do without it.
+        ValueError: the family is not described, it does not have this head, or the config adds
+            cross-attention to it.
     """
     known = family(config)
     allowed = (*known.heads, *known.outputs)
@@ -64,7 +71,15 @@ def _stacks(config: Any, head: str | None) -> list[Stack]:
 
 
 def projections(config: Any, head: str | None = None) -> Iterator[Projection]:
-    """Every linear projection of every block, in forward order; paths are below the base model."""
+    """Every linear projection of every block, in the order of the forward pass.
+
+    Args:
+        config: a transformers config, or any object with the same attributes.
+        head: one of `HEADS`, or None for the bare backbone.
+
+    Yields:
+        Projections with module paths below the base model.
+    """
     for stack in _stacks(config, head):
         for layer in range(stack.depth):
             for p in stack.projections:
@@ -72,7 +87,15 @@ def projections(config: Any, head: str | None = None) -> Iterator[Projection]:
 
 
 def norms(config: Any, head: str | None = None) -> Iterator[Norm]:
-    """Every norm of the backbone, block by block, then those outside of the blocks."""
+    """Every norm of the backbone: those of the blocks, block by block, and then all others.
+
+    Args:
+        config: a transformers config, or any object with the same attributes.
+        head: one of `HEADS`, or None for the bare backbone.
+
+    Yields:
+        Norms with module paths below the base model, except those that stand beside it.
+    """
     for stack in _stacks(config, head):
         for layer in range(stack.depth):
             for norm in stack.norms:
@@ -81,7 +104,15 @@ def norms(config: Any, head: str | None = None) -> Iterator[Norm]:
 
 
 def outer_biases(config: Any, head: str | None = None) -> list[OuterBias]:
-    """The biases outside of the blocks that belong to no norm."""
+    """The biases outside of the blocks that belong to no norm.
+
+    Args:
+        config: a transformers config, or any object with the same attributes.
+        head: one of `HEADS`, or None for the bare backbone.
+
+    Returns:
+        Biases with module paths below the base model, except those that stand beside it.
+    """
     check_head(config, head)
     found = family(config).biases
     return [] if found is None else found(config, head)
@@ -89,14 +120,27 @@ def outer_biases(config: Any, head: str | None = None) -> list[OuterBias]:
 
 @dataclass(frozen=True)
 class Block:
-    """One Transformer layer: its path below the base model, and how many parameters it has."""
+    """One Transformer layer.
+
+    Args:
+        path: module path below the base model.
+        parameters: how many it has.
+    """
 
     path: str
     parameters: int
 
 
 def blocks(config: Any, head: str | None = None) -> list[list[Block]]:
-    """The layers of every stack, the lowest first."""
+    """The layers of each stack.
+
+    Args:
+        config: a transformers config, or any object with the same attributes.
+        head: one of `HEADS`, or None for the bare backbone.
+
+    Returns:
+        One list for each stack, the lowest layer first. An encoder comes before its decoder.
+    """
     return [
         [Block(f"{stack.path}.{i}", stack.block_parameters) for i in range(stack.depth)]
         for stack in _stacks(config, head)
@@ -104,18 +148,40 @@ def blocks(config: Any, head: str | None = None) -> list[list[Block]]:
 
 
 def backbone_parameters(config: Any, head: str | None = None) -> int:
-    """Parameters of the pretrained model in closed form, a fresh head excluded."""
+    """Number of parameters of the pretrained model, in closed form.
+
+    Args:
+        config: a transformers config, or any object with the same attributes.
+        head: one of `HEADS`, or None for the bare backbone.
+
+    Returns:
+        The number, without a fresh head.
+    """
     blocks = sum(stack.depth * stack.block_parameters for stack in _stacks(config, head))
     return blocks + family(config).around(config, head)
 
 
 def width(config: Any) -> int:
-    """D, the features of an embedded token."""
+    """D, the number of features of an embedded token.
+
+    Args:
+        config: a transformers config, or any object with the same attributes.
+
+    Returns:
+        D.
+    """
     return getattr(config, family(config).width)
 
 
 def position_room(config: Any) -> int | None:
-    """Tokens that the table of positions has room for; None where there is no table."""
+    """How many tokens the table of positions has room for.
+
+    Args:
+        config: a transformers config, or any object with the same attributes.
+
+    Returns:
+        The number of tokens; None where the family has no such table.
+    """
     first = family(config).first_position
     return None if first is None else _positions(config) - first(config)
 
@@ -125,7 +191,15 @@ def _positions(config: Any) -> int:
 
 
 def head_parameters(config: Any, head: str | None = None) -> int:
-    """Parameters of the fresh head in closed form; 0 for a language model or no head."""
+    """Number of parameters of a fresh head, in closed form.
+
+    Args:
+        config: a transformers config, or any object with the same attributes.
+        head: one of `HEADS`, or None for the bare backbone.
+
+    Returns:
+        The number; 0 for a language model and for the bare backbone.
+    """
     check_head(config, head)
     known = family(config)
     if head not in known.heads:
@@ -134,7 +208,14 @@ def head_parameters(config: Any, head: str | None = None) -> int:
 
 
 def select(candidates: Iterable[Projection], targets: Iterable[str]) -> list[Projection]:
-    """The projections that `targets` name: a role, or a pattern over (ends of) module paths.
+    """Choose projections by role or by module path.
+
+    Args:
+        candidates: the projections to choose from.
+        targets: roles, see `ROLES`, or patterns with "*" for a module path or the end of one.
+
+    Returns:
+        The chosen ones, in the order of `candidates`, each once.
 
     Raises:
         ValueError: a target matches nothing; the message lists what would match.
@@ -157,68 +238,3 @@ def select(candidates: Iterable[Projection], targets: Iterable[str]) -> list[Pro
 def _matches(name: str, pattern: str) -> bool:
     """Whether a pattern fits a module path, or its end from a dot on."""
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")
-
-
-def head_of(model: Any) -> str | None:
-    """The head of a live model, read from its class name; None for a bare backbone.
-
-    Raises:
-        ValueError: a head that is not one of `HEADS`.
-    """
-    endings = {
-        "ForSequenceClassification": "sequence_classification",
-        "ForTokenClassification": "token_classification",
-        "ForMaskedLM": "masked_lm",
-        "ForCausalLM": "causal_lm",
-        "LMHeadModel": "causal_lm",
-        "ForConditionalGeneration": "seq2seq_lm",
-    }
-    name = type(model).__name__
-    for ending, head in endings.items():
-        if name.endswith(ending):
-            return head
-    if not name.endswith("Model") or name.endswith(("EncoderModel", "HeadsModel")):
-        raise ValueError(
-            f"the head of {name} is not supported; supported heads: {', '.join(HEADS)}"
-        )
-    return None
-
-
-def head_modules(model: Any) -> list[str]:
-    """Names of the freshly initialised head's modules in a live model."""
-    return [name for name, _ in model.named_children() if name in HEAD_MODULES]
-
-
-def check_parts(model: Any) -> None:
-    """Refuse weights of a custom class that no method would train, count or adapt.
-
-    Args:
-        model: a live model, before anything is attached to it.
-
-    Raises:
-        ValueError: a module or a parameter whose name neither the family nor `HEAD_MODULES` has.
-    """
-    known, prefix = family(model.config), base_prefix(model)
-    beside = (*HEAD_MODULES, *known.output_parts)
-    for name, _ in model.named_parameters():
-        inside = name.startswith(prefix)
-        part = name.removeprefix(prefix).split(".")[0]
-        if not (inside and part in known.parts) and name.split(".")[0] not in beside:
-            raise ValueError(
-                f"{type(model).__name__} has {prefix + part if inside else part!r}, which is no "
-                f"part of {model.config.model_type}: it would stay frozen without a word. Call a "
-                f"new head one of {', '.join(HEAD_MODULES)}, or take a class of transformers"
-            )
-
-
-def base_prefix(model: Any) -> str:
-    """What stands before a base model's module paths in `model`: "bert." or the empty string."""
-    return "" if model.base_model is model else f"{model.base_model_prefix}."
-
-
-def entry(model: Any) -> str:
-    """Path of the module that takes the input ids: the base model, or its encoder."""
-    prefix = base_prefix(model)
-    if family(model.config).encoder:
-        return f"{prefix}encoder"
-    return prefix.removesuffix(".")

@@ -19,7 +19,8 @@ class Projection:
         d_in: input features.
         d_out: output features; for a fused module those of this part alone.
         bias: whether it has a bias.
-        part: position inside a fused module (GPT-2 keeps query, key and value in one), else None.
+        part: position inside a fused module, such as GPT-2's, which holds query, key and value;
+            None for a module of its own.
     """
 
     role: str
@@ -92,7 +93,7 @@ class Stack:
         path: module path of the list of blocks.
         depth: number of blocks.
         projections: projections of one block, with names below the block.
-        norms: norms of one block, likewise.
+        norms: norms of one block, with names below the block.
     """
 
     path: str
@@ -122,7 +123,7 @@ class Family:
         output_parts: modules of the language-model head, beside the base model.
         biases: biases outside of the blocks that belong to no norm; None without any.
         width: the name of D in the config.
-        first_position: what the table of positions starts to count from; None without a table.
+        first_position: row of the table of positions for the first token; None without a table.
         skips_padding_ids: whether positions leave padding out by its id, wherever it stands.
         counting_table: the table of positions below the module that takes the input, where it
             counts by itself and takes no positions.

@@ -11,7 +11,15 @@ from peftlab.methods.base import Method
 
 
 def transformers_config(name: str, labels: int = 2) -> Any:
-    """The same architecture as a transformers config, from which a model can be built."""
+    """The config of a published architecture as transformers knows it: a model can be built of it.
+
+    Args:
+        name: one of `CATALOG`.
+        labels: number of labels of a classification head.
+
+    Returns:
+        A transformers config.
+    """
     from transformers import AutoConfig
 
     values = dict(vars(catalog_config(name, labels)))
@@ -21,12 +29,16 @@ def transformers_config(name: str, labels: int = 2) -> Any:
 def count_on_meta(method: Method, config: Any, head: str | None = None) -> ParameterCount:
     """Build the model on the meta device, which takes no memory, attach the method, and count.
 
-    T5 1.1 from a config comes out short by V * D: transformers 5 ties its output embedding.
+    For T5 1.1 the count lacks V * D: transformers 5 ties its output embedding, which the published
+    model does not.
 
     Args:
         method: what to attach.
         config: a transformers config.
-        head: one of `anatomy.HEADS`, or None.
+        head: one of `anatomy.HEADS`, or None for the bare backbone.
+
+    Returns:
+        What the attachment reports.
     """
     import torch
     import transformers

@@ -342,7 +342,7 @@ def test_counting_in_closed_form_imports_neither_torch_nor_transformers():
     script = """
 import sys, peftlab
 assert "torch" not in sys.modules, "import peftlab"
-from peftlab.counting import catalog_config
+from peftlab.anatomy.catalog import catalog_config
 method = peftlab.LoRA(rank=4)
 print(method.parameter_count(catalog_config("gpt3-175b"), "causal_lm").trained)
 loaded = [name for name in ("torch", "transformers", "numpy") if name in sys.modules]

@@ -24,6 +24,15 @@ class Addition(nn.Module):
         """Names and shapes of what is left of the added parameters after `bake`."""
         return {name: p.shape for name, p in self.added_parameters().items()}
 
+    def check_generation(self, model: PreTrainedModel, ids: Tensor, settings: dict) -> None:
+        """Refuse what `generate` cannot do with this module; here that is nothing.
+
+        Args:
+            model: which generates.
+            ids: of the input.
+            settings: what `generate` was given.
+        """
+
     def merged_weight(self) -> Tensor:
         """The weight of `base` with the addition folded in, in the layout of `base`.
 

@@ -225,6 +225,11 @@ class Attachment:
 
     # Undoing and folding
 
+    def check_generation(self, model: PreTrainedModel, ids: Tensor, settings: dict) -> None:
+        """Refuse what `generate` cannot do with what was added; see `Addition`."""
+        for addition in self._additions.values():
+            addition.check_generation(model, ids, settings)
+
     @property
     def plain(self) -> bool:
         """Whether the model consists of its own modules alone at the moment."""

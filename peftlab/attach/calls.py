@@ -1,8 +1,9 @@
 """The calls of a transformers model that need its plain modules, while a method stands in it.
 
 `save_pretrained` would write names that no plain model has, `tie_weights` would look for a table
-that an addition holds, and `resize_token_embeddings` would leave `detach` nothing to put back. Each
-model that carries a method therefore answers them through `OwnCalls`.
+that an addition holds, and `resize_token_embeddings` would leave `detach` nothing to put back.
+`generate` has settings that some methods cannot serve. Each model that carries a method therefore
+answers them through `OwnCalls`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME
 
@@ -23,7 +24,7 @@ from peftlab.files import write_whole
 if TYPE_CHECKING:
     from peftlab.attach.attachment import Attachment
 
-CALLS = ("save_pretrained", "resize_token_embeddings", "tie_weights")
+CALLS = ("save_pretrained", "resize_token_embeddings", "tie_weights", "generate")
 
 
 class OwnCalls:
@@ -37,18 +38,19 @@ class OwnCalls:
     def __init__(self, part: PreTrainedModel, attachment: Attachment):
         self.part = part
         self.attachment = attachment
+        self._names = [name for name in CALLS if hasattr(part, name)]  # not every one generates
         self._set = {name: vars(part)[name] for name in CALLS if name in vars(part)}
 
     def install(self) -> None:
         """Answer from now on."""
         self.part._peftlab_attachment = self.attachment
-        for name in CALLS:
+        for name in self._names:
             setattr(self.part, name, getattr(self, name))
 
     def remove(self) -> None:
         """Give the model its own calls back."""
         del self.part._peftlab_attachment
-        for name in CALLS:
+        for name in self._names:
             delattr(self.part, name)
         for name, call in self._set.items():
             setattr(self.part, name, call)
@@ -126,3 +128,22 @@ class OwnCalls:
         """Tie the weights of the plain modules, which additions hold."""
         with self.attachment.set_aside():
             self._own("tie_weights")(*args, **settings)
+
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        generation_config: Any = None,
+        *args: Any,
+        **settings: Any,
+    ) -> Any:
+        """Write as ever, except where what a method added cannot serve a setting.
+
+        Raises:
+            ValueError: see `check_generation` of the module that was added.
+        """
+        ids = settings.get("input_ids") if inputs is None else inputs
+        if ids is not None and not self.attachment.plain:
+            given = generation_config or self.part.generation_config
+            wanted = {name: value for name, value in vars(given).items() if value is not None}
+            self.attachment.check_generation(self.part, ids, wanted | settings)
+        return self._own("generate")(inputs, generation_config, *args, **settings)

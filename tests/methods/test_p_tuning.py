@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 from tiny import CELLS, FIRST_WORD, PAD, batch, logits, loss, randomise, tiny, unchanged
 from tiny_text import SIZE, wordpiece_tokenizer
 from torch import nn
@@ -564,3 +565,67 @@ def test_a_verbalizer_needs_a_language_model_and_one_word_a_label():
         method.attach(model)
     with pytest.raises(ValueError, match="a label twice"):
         PTuning(template="[P] [X] [Y]", verbalizer=(("no", "bad"), ("no", "good")))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize(("family", "head"), [("gpt2", "causal_lm"), ("bert", "masked_lm")])
+def test_training_in_half_precision_on_the_cpu_trains_every_encoder(family, head, encoder):
+    model = tiny(family, head)
+    attachment = PTuning(template="[P*2] [X]", prompt_encoder=encoder).attach(model)
+    inputs = batch(model, padding=None)
+    inputs["input_ids"][:, :2] = torch.tensor([-1, -2])
+    whole = loss(model, inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = loss(model, inputs)
+    half.backward()
+    torch.testing.assert_close(half.float(), whole, atol=0.1, rtol=0.1)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in attachment.parameters())
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_prompt_encoder_goes_to_the_device_of_the_model(encoder):
+    """Whatever the default device is, and from the same draws."""
+    starts = []
+    for device in ("cpu", "meta"):
+        model = tiny("gpt2", "causal_lm")
+        torch.manual_seed(0)
+        with torch.device(device):
+            method = PTuning(template="[P*2] [X]", prompt_encoder=encoder)
+            starts.append(method.attach(model).parameters())
+    for one, other in zip(*starts, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("family", "head", "setting", "value"),
+    [
+        ("gpt2", "causal_lm", "repetition_penalty", 1.2),
+        ("gpt2", "causal_lm", "no_repeat_ngram_size", 2),
+        ("gpt2", "causal_lm", "assistant_model", None),
+        ("t5", "seq2seq_lm", "assistant_model", None),
+        ("t5", "seq2seq_lm", "encoder_repetition_penalty", 1.2),
+        ("t5", "seq2seq_lm", "encoder_no_repeat_ngram_size", 1),
+    ],
+)
+def test_settings_that_look_up_slots_among_the_words_are_refused(family, head, setting, value):
+    model = tiny(family, head)
+    attachment = PTuning(template="[P*2] [X]").attach(model)
+    common = dict(max_new_tokens=2, do_sample=False, eos_token_id=None)
+    words = torch.tensor([[7, 8, 5, 6]])
+    slots = torch.tensor([[-1, -2, 5, 6]])
+    given = {setting: tiny(family, head, seed=1) if value is None else value}
+    for call in (
+        lambda: model.generate(slots, **common, **given),
+        lambda: model.generate(input_ids=slots, **common, **given),
+    ):
+        with pytest.raises(ValueError, match=f"generate without {setting}"):
+            call()
+    if value is not None:
+        config = transformers.GenerationConfig(pad_token_id=PAD, **common, **given)
+        with pytest.raises(ValueError, match=f"generate without {setting}"):
+            model.generate(slots, generation_config=config)
+    free = model.generate(words, **common, **given)
+    assert free.shape == model.generate(slots, **common).shape
+    attachment.detach()
+    assert torch.equal(model.generate(words, **common, **given), free)
+    assert "generate" not in vars(model)

@@ -9,8 +9,19 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from peftlab.attach import Addition
+
+#: Settings of `generate` that look up each id of what they read among the words, where a slot has
+#: none, and the value that turns each off: first those that read the text that goes on, then those
+#: that read the input of an encoder.
+LOOK_UP = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "assistant_model": None}
+LOOK_UP_ENCODED = {
+    "encoder_repetition_penalty": 1.0,
+    "encoder_no_repeat_ngram_size": 0,
+    "assistant_model": None,
+}
 
 
 class PromptEncoder(nn.Module):
@@ -70,7 +81,10 @@ class SlotEmbedding(Addition):
 
     def vectors(self) -> Tensor:
         """The vectors of all slots, (P, D)."""
-        return self.encoder() if self.table is None else self.table
+        if self.table is not None:
+            return self.table
+        with torch.autocast("cpu", enabled=False):  # which has no LSTM in half precision
+            return self.encoder()
 
     def forward(self, ids: Tensor) -> Tensor:
         """Words from the table, slots from the encoder."""
@@ -87,6 +101,18 @@ class SlotEmbedding(Addition):
             raise ValueError(f"a text has the slot {number}, the template {len(vectors)}")
         filled = vectors[(-ids - 1).clamp(min=0)].to(words.dtype)  # (B, T, D)
         return torch.where(slots[..., None], filled, words)  # (B, T, D)
+
+    def check_generation(self, model: PreTrainedModel, ids: Tensor, settings: dict) -> None:
+        """Refuse settings that would look for a slot among the words."""
+        if not (ids < 0).any():
+            return
+        look_up = LOOK_UP_ENCODED if model.config.is_encoder_decoder else LOOK_UP
+        for name, off in look_up.items():
+            if settings.get(name) not in (None, off):
+                raise ValueError(
+                    f"{name} looks up each token of the input among the words, and the slots of "
+                    f"P-Tuning's template are none; generate without {name}"
+                )
 
     @torch.no_grad()  # with gradients torch rounds an LSTM differently
     def bake(self) -> None:

@@ -163,6 +163,8 @@ class PTuning(Method):
 
     def attach(self, model: Any) -> Attachment:
         """Let the slots embed to trained vectors; see `Method.attach`."""
+        import torch
+
         from peftlab.attach import attaching, check_model, embedding
         from peftlab.methods.p_tuning.layers import PromptEncoder, SlotEmbedding
 
@@ -177,10 +179,13 @@ class PTuning(Method):
         with attaching(self, model) as attachment:
             path = embedding(model)
             table = model.get_submodule(path)
-            encoder = PromptEncoder(self.slots, anatomy.width(model.config), self.prompt_encoder)
+            device = table.weight.device
+            with torch.device("meta" if device.type == "meta" else "cpu"):  # the same draws on all
+                width = anatomy.width(model.config)
+                encoder = PromptEncoder(self.slots, width, self.prompt_encoder).to(device)
             if self.prompt_encoder == "none":
-                encoder.free.weight.data.mul_(table.weight.detach().std().cpu())
-            attachment.add(path, SlotEmbedding(table, encoder.to(table.weight.device)))
+                encoder.free.weight.data.mul_(table.weight.detach().std())
+            attachment.add(path, SlotEmbedding(table, encoder))
             if self.backbone_learning_rate:
                 attachment.tune_backbone(self.backbone_learning_rate)
         return attachment

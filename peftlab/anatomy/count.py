@@ -10,12 +10,14 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """How many numbers a method trains and stores; the papers mix these columns, we never do.
+    """How many numbers a method trains and stores.
+
+    The papers mix these columns. We never do.
 
     Args:
         trained: parameters that the method trains, without the head.
         stored: parameters that the method keeps after training, without the head.
-        head: parameters of the freshly initialised task head; they train with every method.
+        head: parameters of the freshly initialised task head, which trains with every method.
         backbone: parameters of the pretrained model.
     """
 
@@ -30,15 +32,27 @@ class ParameterCount:
         return self.trained / self.backbone
 
     def gradient_mib(self, bytes_per_number: int = 4) -> float:
-        """MiB of gradients while training, head included."""
+        """MiB of gradients while training, head included.
+
+        Args:
+            bytes_per_number: 4 for float32.
+        """
         return (self.trained + self.head) * bytes_per_number / MIB
 
     def optimizer_mib(self, bytes_per_number: int = 4) -> float:
-        """MiB of AdamW's two moments while training, head included."""
+        """MiB of AdamW's two moments while training, head included.
+
+        Args:
+            bytes_per_number: 4 for float32.
+        """
         return 2 * self.gradient_mib(bytes_per_number)
 
     def checkpoint_mib(self, bytes_per_number: int = 4) -> float:
-        """MiB of what is stored after training, head included."""
+        """MiB of what is stored after training, head included.
+
+        Args:
+            bytes_per_number: 4 for float32.
+        """
         return (self.stored + self.head) * bytes_per_number / MIB
 
     def to_dict(self) -> dict[str, int | float]:

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Paper:
-    """Where a method was published."""
+    """Where a method was published.
+
+    Args:
+        title: of the paper.
+        authors: their family names, with commas between them.
+        arxiv: the id, such as "2106.09685".
+        date: of the version that was read, such as "2021-10-16".
+    """
 
     title: str
     authors: str
@@ -58,18 +65,24 @@ class Method:
     def attach(self, model: Any) -> Attachment:
         """Freeze the backbone and add what this method trains, in place.
 
+        An attach that raises leaves the model as it was.
+
         Args:
             model: a transformers model of a supported family.
 
         Raises:
             TypeError: `model` is not a transformers model.
             ValueError: the family or a hyperparameter does not fit, or a method is already
-                attached. The model is then left as it was.
+                attached.
         """
         raise NotImplementedError
 
     def prepare(self, task: Task) -> Task:
-        """The task as the method wants its texts; as it is, unless the method has a template."""
+        """Give the task its texts as the method wants them; most methods change nothing.
+
+        Args:
+            task: as `load_task` gives it.
+        """
         return task
 
     def _added(self, config: Any, head: str | None) -> int:
@@ -96,10 +109,13 @@ class Method:
 
     @classmethod
     def named_as_today(cls, stored: dict[str, Any]) -> dict[str, Any]:
-        """Stored tensors by the names that they have today; a method may have renamed some.
+        """Rename the tensors of older files, where a method has renamed its parameters since.
 
         Args:
-            stored: the tensors of a file by their names in it.
+            stored: the tensors of a file, by their names in it.
+
+        Returns:
+            The same tensors, by the names that they have today.
         """
         return stored
 

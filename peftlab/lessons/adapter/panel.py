@@ -1,4 +1,4 @@
-"""The bottleneck panel: what a size costs, what it reached, how near the identity it starts."""
+"""The bottleneck panel: what a size costs, what it reached, how far from the identity it starts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from peftlab.methods.adapter.method import Adapter
 
 @dataclass(frozen=True)
 class MeasuredAdapters:
-    """What the panel looks at; measured once, before the panel is made.
+    """What the panel looks at. It is measured once, before the panel is made.
 
     Args:
         config: the backbone's config, for counts.
         head: the task head, for counts.
         changes: relative change of the logits at the start, by size and initial deviation.
-        accuracy: test accuracies from 0 to 1 by size, one a seed; sizes that no run has are absent.
+        accuracy: test accuracies from 0 to 1 by size. Each seed has one. Sizes without a run are
+            absent.
     """
 
     config: Any
@@ -32,7 +33,7 @@ class MeasuredAdapters:
 
 
 def bottleneck_record(measured: MeasuredAdapters, bottleneck: int, init_std: float) -> Record:
-    """What adapters of a size cost, reached and change at the start.
+    """Say what adapters of a size cost, what they reached, and what they change at the start.
 
     Args:
         measured: what was measured.
@@ -40,8 +41,8 @@ def bottleneck_record(measured: MeasuredAdapters, bottleneck: int, init_std: flo
         init_std: one of the deviations measured.
 
     Returns:
-        Counts, head apart; the accuracies of stored runs of that size, if any; the relative change
-        of the logits at the start, here and by deviation.
+        Counts without the head; the accuracies of the stored runs of that size, if there are any;
+        the relative change of the logits at the start, for this deviation and for all.
     """
     method = Adapter(bottleneck=bottleneck, init_std=init_std)
     count = method.parameter_count(measured.config, measured.head)
@@ -59,7 +60,14 @@ def bottleneck_record(measured: MeasuredAdapters, bottleneck: int, init_std: flo
 
 
 def draw_bottleneck(record: Record) -> str:
-    """The record as a table and a picture, in HTML."""
+    """Draw the record as a table and a picture.
+
+    Args:
+        record: as `bottleneck_record` gives it.
+
+    Returns:
+        HTML.
+    """
     rows = {
         "trained parameters, LayerNorms included": trained_parameters(record),
         "checkpoint, head included": f"{record['checkpoint_mib']:.2f} MiB",
@@ -77,7 +85,7 @@ def draw_bottleneck(record: Record) -> str:
 
 
 def bottleneck_panel(measured: MeasuredAdapters) -> Panel:
-    """Choose a size and an initial deviation; nothing trains.
+    """Choose a size and an initial deviation. Moving a control trains nothing.
 
     Args:
         measured: with at least one size and one deviation.

@@ -16,12 +16,12 @@ from peftlab.methods.bitfit.method import KINDS, BitFit
 
 @dataclass(frozen=True)
 class MeasuredBiases:
-    """What the panel looks at; measured once, before the panel is made.
+    """What the panel looks at. It is measured once, before the panel is made.
 
     Args:
         config: the backbone's config, for counts.
         head: the task head, for counts.
-        accuracy: test accuracies from 0 to 1, one a seed, by the set of kinds that trained.
+        accuracy: test accuracies from 0 to 1 by the set of kinds that trained. Each seed has one.
         references: mean test accuracies from 0 to 1 to compare with, by label.
     """
 
@@ -32,15 +32,15 @@ class MeasuredBiases:
 
 
 def biases_record(measured: MeasuredBiases, **chosen: bool) -> Record:
-    """What training some kinds of bias costs, and what it reached.
+    """Say what training some kinds of bias costs, and what it reached.
 
     Args:
         measured: what was measured.
-        chosen: for each of `KINDS`, whether it trains.
+        **chosen: for each of `KINDS`, whether it trains.
 
     Returns:
-        The kinds, their count by kind and in all, and the accuracies of the stored runs of exactly
-        this set, or of no run.
+        The kinds; the parameters of each kind and of all that train; the accuracies of the stored
+        runs of exactly this set, which are none where there is no such run.
     """
     kinds = [kind for kind in KINDS if chosen[kind]]
     by_kind = {
@@ -61,7 +61,14 @@ def biases_record(measured: MeasuredBiases, **chosen: bool) -> Record:
 
 
 def draw_biases(record: Record) -> str:
-    """The record as a table and a picture, in HTML."""
+    """Draw the record as a table and a picture.
+
+    Args:
+        record: as `biases_record` gives it.
+
+    Returns:
+        HTML.
+    """
     rows = {
         "kinds of bias that train": _named(record["kinds"]),
         "trained parameters, head apart": trained_parameters(record),
@@ -75,11 +82,12 @@ def draw_biases(record: Record) -> str:
 
 
 def _named(kinds: Sequence[str]) -> str:
+    """Kinds of bias as a reader sees them."""
     return "all eight" if len(kinds) == len(KINDS) else ", ".join(kinds) or "none"
 
 
 def biases_panel(measured: MeasuredBiases) -> Panel:
-    """Choose which of the eight kinds train; nothing trains.
+    """Choose which of the eight kinds train. Moving a control trains nothing.
 
     Args:
         measured: of a backbone that has all eight kinds.

@@ -16,16 +16,16 @@ from peftlab.methods.lora.method import LoRA
 
 @dataclass(frozen=True)
 class TrainedUpdate:
-    """What the panel looks at; measured once, before the panel is made.
+    """What the panel looks at. It is measured once, before the panel is made.
 
     Args:
         config: the backbone's config, for counts.
         head: the task head, for counts.
         targets: the adapted roles.
-        spectra: singular values by module path, each by label ("LoRA", "full fine-tuning",
-            "random"), the largest first.
-        accuracy: test accuracy from 0 to 1 with every update truncated to a rank, by rank; from 0
-            to the trained rank.
+        spectra: singular values, the largest first, by module path and then by label: "LoRA",
+            "full fine-tuning" and "random".
+        accuracy: test accuracy from 0 to 1 with every update cut to a rank, by that rank. The
+            ranks go from 0 to the trained one.
         full_accuracy: test accuracy of full fine-tuning, from 0 to 1.
     """
 
@@ -38,7 +38,7 @@ class TrainedUpdate:
 
 
 def rank_record(trained: TrainedUpdate, rank: int, matrix: str) -> Record:
-    """What `rank` costs and keeps.
+    """Say what a rank costs, and what it keeps of the trained update.
 
     Args:
         trained: what was measured.
@@ -46,8 +46,8 @@ def rank_record(trained: TrainedUpdate, rank: int, matrix: str) -> Record:
         matrix: module path of the update to look at.
 
     Returns:
-        Counts of a LoRA of that rank, head apart; "energy", the share of the matrix's squared
-        Frobenius norm that the rank keeps; accuracies from 0 to 1; and the spectra.
+        Counts of a LoRA of that rank without the head; "energy", the share of the matrix's squared
+        Frobenius norm that the rank keeps; accuracies from 0 to 1; the spectra.
     """
     count = LoRA(rank=rank, targets=trained.targets).parameter_count(trained.config, trained.head)
     spectra = trained.spectra[matrix]
@@ -68,7 +68,14 @@ def rank_record(trained: TrainedUpdate, rank: int, matrix: str) -> Record:
 
 
 def draw_rank(record: Record) -> str:
-    """The record as a table and a picture, in HTML."""
+    """Draw the record as a table and a picture.
+
+    Args:
+        record: as `rank_record` gives it.
+
+    Returns:
+        HTML.
+    """
     rank = record["rank"]
     rows = {
         "trained parameters at this rank": trained_parameters(record),
@@ -84,7 +91,7 @@ def draw_rank(record: Record) -> str:
 
 
 def rank_panel(trained: TrainedUpdate) -> Panel:
-    """Move the rank, choose a matrix; nothing trains.
+    """Move the rank and choose a matrix. Moving a control trains nothing.
 
     Args:
         trained: with at least one rank above 0.

@@ -17,14 +17,14 @@ from peftlab.tasks.template import SUBJECT, abbreviate, parse
 
 @dataclass(frozen=True)
 class MeasuredTemplates:
-    """What the panel looks at; measured once, before the panel is made.
+    """What the panel looks at. It is measured once, before the panel is made.
 
     Args:
         config: the backbone's config, for counts.
         head: the task head, for counts.
         anchors: words to choose from between input and target; "" for none.
         target: "[Y]", or "" where a head answers.
-        accuracy: test accuracies from 0 to 1 by template, one a seed.
+        accuracy: test accuracies from 0 to 1 by template. Each seed has one.
         references: accuracies from 0 to 1 to compare with, by label.
     """
 
@@ -37,7 +37,7 @@ class MeasuredTemplates:
 
 
 def template_record(measured: MeasuredTemplates, before: int, between: int, anchor: str) -> Record:
-    """What a template costs and reached.
+    """Say what a template costs, and what it reached.
 
     Args:
         measured: what was measured.
@@ -47,7 +47,7 @@ def template_record(measured: MeasuredTemplates, before: int, between: int, anch
 
     Returns:
         The template; counts with the LSTM as prompt encoder; the accuracies of its stored runs, if
-        any; or "problem", when there is no slot.
+        there are any. Without a slot there are no counts but a "problem".
     """
     first, second = (f"[P*{count}]" if count else "" for count in (before, between))
     parts = (first, SUBJECT, second, anchor, measured.target)
@@ -68,7 +68,14 @@ def template_record(measured: MeasuredTemplates, before: int, between: int, anch
 
 
 def draw_template(record: Record) -> str:
-    """The record as a table and a picture, in HTML."""
+    """Draw the record as a table and a picture.
+
+    Args:
+        record: as `template_record` gives it.
+
+    Returns:
+        HTML.
+    """
     rows = {"template": record["template"]}
     if "problem" in record:
         rows["problem"] = record["problem"]
@@ -99,7 +106,9 @@ def _short(template: str) -> str:
 
 
 def template_panel(measured: MeasuredTemplates) -> Panel:
-    """Place up to six slots on either side of the input, and choose an anchor; nothing trains.
+    """Place up to six slots on either side of the input, and choose an anchor.
+
+    Moving a control trains nothing.
 
     Args:
         measured: what was measured.

@@ -16,15 +16,15 @@ from peftlab.methods.prompt_tuning.method import PromptTuning
 
 @dataclass(frozen=True)
 class MeasuredPrompts:
-    """What the panel looks at; measured once, before the panel is made.
+    """What the panel looks at. It is measured once, before the panel is made.
 
     Args:
         config: the backbone's config, for counts.
         head: the task head, for counts.
-        tokens: of a typical text.
-        mass: the text's attention on the prompt by length, from 0 to 1, a number a layer; lengths
-            that no run has are absent.
-        accuracy: test accuracies from 0 to 1 by length, one a seed.
+        tokens: how many a typical text has.
+        mass: the share of the text's attention that lies on the prompt, from 0 to 1, by length.
+            Each layer has one. Lengths without a run are absent.
+        accuracy: test accuracies from 0 to 1 by length. Each seed has one.
     """
 
     config: Any
@@ -35,15 +35,15 @@ class MeasuredPrompts:
 
 
 def prompt_record(measured: MeasuredPrompts, prompt_length: int) -> Record:
-    """What a prompt of some length costs, gets of the attention, and reached.
+    """Say what a prompt of some length costs, how much attention it gets, and what it reached.
 
     Args:
         measured: what was measured.
         prompt_length: P, which has to leave room for the text.
 
     Returns:
-        Counts, head apart; the share of all positions that the prompt takes; the share of the
-        attention by layer and the accuracies of stored runs of that length, if any.
+        Counts without the head; the share of all positions that the prompt takes; the share of the
+        attention by layer and the accuracies, where there are stored runs of that length.
     """
     count = PromptTuning(prompt_length=prompt_length).parameter_count(
         measured.config, measured.head
@@ -62,7 +62,14 @@ def prompt_record(measured: MeasuredPrompts, prompt_length: int) -> Record:
 
 
 def draw_prompt(record: Record) -> str:
-    """The record as a table and a picture, in HTML."""
+    """Draw the record as a table and a picture.
+
+    Args:
+        record: as `prompt_record` gives it.
+
+    Returns:
+        HTML.
+    """
     P, room = record["prompt_length"], record["room"]
     rows = {
         "trained parameters, head apart": trained_parameters(record),
@@ -85,11 +92,11 @@ def draw_prompt(record: Record) -> str:
 
 
 def prompt_panel(measured: MeasuredPrompts, lengths: Sequence[int]) -> Panel:
-    """Choose a length; nothing trains.
+    """Choose a length. Moving the control trains nothing.
 
     Args:
         measured: what was measured.
-        lengths: to choose from.
+        lengths: the lengths to choose from.
     """
     trained = [P for P in lengths if P in measured.accuracy] or list(lengths)
     controls = {

@@ -25,11 +25,13 @@ class LowRankUpdate(nn.Module):
     Args:
         d_in: input features.
         d_out: output features.
-        rank: r, from 1 to the smaller dimension; the paper uses 1 to 64, typically 4 or 8.
-        alpha: numerator of the scaling; the paper sets it once and does not tune it.
+        rank: r, from 1 to the smaller dimension. The paper uses 1 to 64, typically 4 or 8.
+        alpha: numerator of the scaling. The paper sets it once and does not tune it.
         dropout: probability of dropping an input of this branch.
-        init: "kaiming" draws A from U(-1/sqrt(d_in), 1/sqrt(d_in)) as the authors' code does;
-            "gaussian" from N(0, 1/r^2). B is zero. Draws come from torch's global generator.
+        init: "kaiming" draws A from U(-1/sqrt(d_in), 1/sqrt(d_in)), as the authors' code does;
+            "gaussian" draws it from N(0, 1/r^2). B is zero. Draws come from torch's global
+            generator.
+        device: where the factors stand.
 
     Shape:
         (B, T, d_in) -> (B, T, d_out), in the dtype and on the device of the input.
@@ -43,7 +45,7 @@ class LowRankUpdate(nn.Module):
         alpha: float,
         dropout: float = 0.0,
         init: str = "kaiming",
-        device=None,
+        device: torch.device | None = None,
     ):
         super().__init__()
         self.lora_A = nn.Parameter(torch.empty(rank, d_in, device=device))

@@ -4,15 +4,16 @@ Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang, Chen (2021), arXiv 2106.09685v2; eq
 section 4.1: h = W0 x + (alpha / r) B A x.
 
 The idea: fine-tuning moves a weight matrix by some update. LoRA does not factor the weight, it
-factors the update, into B (d_out, R) times A (R, d_in), and trains only these two. Before serving,
-B A can be added to W0, so that the adapted model is as fast as the backbone. The layers stand in
+factors the update: B (d_out, R) times A (R, d_in). Only these two train. Before serving, B A can
+be added to W0, so that the adapted model is as fast as the backbone. The layers stand in
 `peftlab/methods/lora/layers.py`.
 
-Differs from the paper: A starts Kaiming-uniform by default, as in the authors' code; the paper says
-Gaussian (`init="gaussian"`). Differs from the authors' code: merging is explicit, never a side
-effect of `eval()`; the fused query-key-value of GPT-2 gets one pair of factors per target, as in
-theirs and unlike PEFT, whose one A serves all three. Task heads train beside it and are counted
-apart: the paper leaves them out of its counts.
+Differs from the paper: A starts Kaiming-uniform by default, as in the authors' code. The paper says
+Gaussian, which is `init="gaussian"`. Task heads train beside it and are counted apart; the paper
+leaves them out of its counts.
+Differs from the authors' code: merging is explicit, never a side effect of `eval()`.
+Differs from PEFT: where GPT-2 fuses query, key and value into one map, each target gets a pair of
+factors of its own, as in the authors' code. In PEFT one A serves all three.
 
 | ours           | paper      | PEFT             |
 |----------------|------------|------------------|
@@ -46,14 +47,15 @@ class LoRA(Method):
     """Low-rank updates beside frozen projections.
 
     Args:
-        rank: r, at least 1 and at most the smaller dimension of a target; one number, or one for
-            each target as in {"query": 4, "value": 8}. The paper's typical values are 1 to 64.
-        alpha: the update is scaled by alpha / r; not negative.
-        dropout: on the input of the update only, never on the frozen path; from 0 to below 1.
+        rank: r, from 1 to the smaller dimension of a target. It is one number, or one for each
+            target, such as {"query": 4, "value": 8}. The paper's typical values are 1 to 64.
+        alpha: the update is scaled by alpha / r. It is at least 0.
+        dropout: share of the inputs that the update drops, from 0 to below 1. The frozen path drops
+            nothing.
         targets: roles (see `anatomy.ROLES`) or patterns over module paths. The paper's main results
-            adapt query and value; encoder-decoder models are adapted in self- and cross-attention
-            alike.
-        init: "kaiming" or "gaussian" for A; B is always zero.
+            adapt query and value. In an encoder-decoder model they mean self-attention and
+            cross-attention alike.
+        init: how A starts, "kaiming" or "gaussian". B always starts at zero.
 
     Raises:
         TypeError: a hyperparameter has the wrong type.

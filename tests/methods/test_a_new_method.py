@@ -117,13 +117,13 @@ def test_it_passes_the_contract_tests_and_has_controls_in_the_panel(shift):
         *("-v", "-k", "shift and (gpt2 or t5 or panel or test_hyperparameters)"),
         "tests/methods/test_contract.py",
         "tests/methods/test_hyperparameters.py",
-        "tests/panels/test_count.py",
+        "tests/lessons/test_count_panel.py",
     )
     assert done.returncode == 0, done.stdout
     passed = [line for line in done.stdout.splitlines() if "PASSED" in line]
     for part in (
         *("test_exactly_what_is_declared", "test_the_closed_form", "test_training_leaves"),
         *("test_disabled_is_the_plain", "test_saving_and_loading", "[shift-vectors]"),
-        "test_count.py",
+        "test_count_panel.py",
     ):
         assert any(part in line for line in passed), part

@@ -6,6 +6,7 @@
     lab.scores("LoRA")                          test accuracies of the stored runs, one a seed
     lab.series("rank")                          the same for a series: {1: [...], 4: [...], ...}
     lab.agreement(0.03)                         live runs against stored ones, as a table
+    lab.three_counts(attachment)                the same count, got in three ways
     lab.write()                                 note the stored runs, and write the record
 
 Nothing is caught here: what goes wrong stops the cell that asked for it.
@@ -19,7 +20,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from peftlab.anatomy import head_of
 from peftlab.attach import Attachment
+from peftlab.backbones import count_on_meta
 from peftlab.figures import Table
 from peftlab.ledger.record import Record
 from peftlab.lessons.lesson import Group, Lesson, Plan, sweep
@@ -195,6 +198,22 @@ class Session:
         self.record.data["agreement"] = rows
         within = f"within {100 * tolerance:.0f} points"
         return Table(rows, caption=f"Live run against the stored seeds, {within}")
+
+    def three_counts(self, attachment: Attachment) -> Table:
+        """The parameters of a method: in closed form, on the meta device, and of the live model.
+
+        Args:
+            attachment: of the method, on the model whose config and head are counted.
+        """
+        method, model = attachment.method, attachment.model
+        head = head_of(model)
+        counts = {
+            "closed form": method.parameter_count(model.config, head),
+            "meta device": count_on_meta(method, model.config, head),
+            "live model": attachment.report(),
+        }
+        shown = ("trained", "stored", "head", "backbone", "share")
+        return Table([{"": way} | {c: getattr(n, c) for c in shown} for way, n in counts.items()])
 
     def reviews(self) -> Table:
         """The methods on real sentences: the stored study of `reviews`; noted in the record."""

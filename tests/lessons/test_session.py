@@ -135,6 +135,15 @@ def test_live_runs_are_held_against_stored_ones(lab):
     assert trials.caption == "Stored by: make it"
 
 
+def test_a_count_is_shown_as_got_in_three_ways(lab):
+    lab.train("LoRA")
+    attachment = lab.live["LoRA"].attachment
+    rows = lab.three_counts(attachment).rows
+    assert [row.pop("") for row in rows] == ["closed form", "meta device", "live model"]
+    assert rows == [{key: getattr(attachment.report(), key) for key in rows[0]}] * 3
+    assert rows[0].keys() == {"trained", "stored", "head", "backbone", "share"}
+
+
 def test_the_record_holds_counts_results_seeds_and_times(lab, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lab.train("LoRA")

@@ -1,9 +1,11 @@
-"""BitFit: is it enough to move the biases?."""
+"""BitFit: is it enough to move the biases?"""
 
-from peftlab.lessons.bitfit.claims import CLAIMS
+from peftlab.lessons.bitfit import claims, exercises, panel
 from peftlab.lessons.bitfit.sweep import findings, plan
 from peftlab.lessons.lesson import Lesson
 from peftlab.methods.bitfit.method import BitFit
+
+__all__ = ["LESSON", "claims", "exercises", "panel"]
 
 LESSON = Lesson(
     lab="07_bitfit",
@@ -11,7 +13,7 @@ LESSON = Lesson(
     question="Can a model learn a new task if only its biases may change?",
     paper=BitFit.paper,
     settings=("backbone", "task", "seed", "sentences", "learning_rate", "epochs"),
-    claims=CLAIMS,
+    claims=claims.CLAIMS,
     plan=plan,
     findings=findings,
 )

@@ -1,11 +1,11 @@
 """LoRA: how small can the update be?"""
 
 from peftlab.lessons.lesson import Lesson
-from peftlab.lessons.lora.claims import CLAIMS
+from peftlab.lessons.lora import claims, drawing, exercises, panel
 from peftlab.lessons.lora.sweep import findings, full_spectra, plan
 from peftlab.methods.lora.method import LoRA
 
-__all__ = ["LESSON", "full_spectra"]
+__all__ = ["LESSON", "claims", "drawing", "exercises", "full_spectra", "panel"]
 
 LESSON = Lesson(
     lab="01_lora",
@@ -14,7 +14,7 @@ LESSON = Lesson(
     "or are a few enough?",
     paper=LoRA.paper,
     settings=("backbone", "task", "seed", "rank", "alpha", "learning_rate", "epochs"),
-    claims=CLAIMS,
+    claims=claims.CLAIMS,
     plan=plan,
     findings=findings,
 )

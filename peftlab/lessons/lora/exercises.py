@@ -1,4 +1,4 @@
-"""The exercises of lab 00 and lab 01: what LoRA computes, and what it costs."""
+"""The exercises of lab 01: what LoRA computes."""
 
 from __future__ import annotations
 
@@ -107,45 +107,4 @@ FUSED_UPDATE = Exercise(
     },
     praise="q and v each get a block of their own, the key's columns get exactly nothing, "
     "and the joint rank is up to 2 r.",
-)
-
-
-def _count_inputs(draw: torch.Generator) -> dict[str, Any]:
-    ranges = {"width": (64, 512), "layers": (5, 13), "rank": (3, 9), "adapted": (3, 6)}
-    return {name: int(torch.randint(*ends, (), generator=draw)) for name, ends in ranges.items()}
-
-
-LORA_COUNT = Exercise(
-    solution=lambda width, layers, rank, adapted: layers * adapted * 2 * rank * width,
-    inputs=_count_inputs,
-    mistakes={
-        "that counts one of the two factors: A has rank x width numbers, B as many again": (
-            lambda width, layers, rank, adapted: layers * adapted * rank * width
-        ),
-        "that is a single block: every one of the layers has its own A and B": (
-            lambda width, layers, rank, adapted: adapted * 2 * rank * width
-        ),
-        "that is one projection in each block: multiply by the number of adapted projections": (
-            lambda width, layers, rank, adapted: layers * 2 * rank * width
-        ),
-        "that is W itself, which is what full fine-tuning trains; the rank has to appear": (
-            lambda width, layers, rank, adapted: layers * adapted * width * width
-        ),
-        "W is counted too; it is frozen, and only A and B train": (
-            lambda width, layers, rank, adapted: (
-                layers * adapted * (width * width + 2 * rank * width)
-            )
-        ),
-        "the sides of A and B are added; a matrix has rows times columns numbers": (
-            lambda width, layers, rank, adapted: layers * adapted * 2 * (rank + width)
-        ),
-        "a bias is counted beside each pair of factors; LoRA adds none": (
-            lambda width, layers, rank, adapted: layers * adapted * (2 * rank * width + width)
-        ),
-        "that multiplies the sizes of A and B; the two factors stand side by side, so add them": (
-            lambda width, layers, rank, adapted: layers * adapted * (rank * width) ** 2
-        ),
-    },
-    praise="2 r D for each adapted D x D projection: it grows with the width, "
-    "full fine-tuning with its square.",
 )

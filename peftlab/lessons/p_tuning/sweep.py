@@ -1,16 +1,21 @@
-"""What lab 05 trains; nothing is computed from its checkpoints."""
+"""What lab 05 trains, and what it measures beside; nothing is computed from its checkpoints."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 from peftlab.lessons.lesson import Group, Plan
 from peftlab.lessons.session import Session
 from peftlab.methods.baselines import FullFineTuning
 from peftlab.methods.p_tuning.method import PTuning
+from peftlab.runs.records import stored
+from peftlab.runs.separation import PROMPTED
 from peftlab.runs.trial import Run, Trial
-from peftlab.tasks import load_task
+from peftlab.tasks import Task, load_task
+from peftlab.training import evaluate
 
 PLACES = ((3, 3), (6, 0), (0, 6), (0, 3), (3, 0), (1, 1))  # slots before and behind the input
 
@@ -77,6 +82,39 @@ def plan(*, task: str, template: str, learning_rate: float, epochs: int, **_: An
             for name in relations
         },
     )
+
+
+def by_hand(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: Task
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Test accuracies of the prompts that people wrote for a relation; nothing trains.
+
+    Args:
+        model: goes on from each prompt.
+        tokenizer: of the model.
+        data: one relation. Other tasks have no such prompts, or those of several relations.
+
+    Returns:
+        The accuracies by prompt, best first; and for each prompt that the model cannot answer, why.
+    """
+    found, refused = {}, {}
+    relations = [*(data.prompts or {}).values()]
+    for prompt in relations[0] if len(relations) == 1 else ():
+        try:
+            found[prompt] = evaluate(model, tokenizer, data.rephrase(prompt).test).accuracy
+        except ValueError as why:
+            refused[prompt] = str(why)
+    best_first = sorted(found.items(), key=lambda item: -item[1])
+    return dict(best_first), refused
+
+
+def stored_by_hand(lab: Session) -> dict[str, dict[str, float]]:
+    """The stored accuracies of hand-written prompts, by relation and prompt.
+
+    Returns:
+        Nothing for a backbone other than the one that was measured.
+    """
+    return stored("separation")["prompts"] if lab.backbone == PROMPTED else {}
 
 
 def learnt(lab: Session) -> dict[str, list[float]]:

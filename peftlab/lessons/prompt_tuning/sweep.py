@@ -1,15 +1,18 @@
-"""What lab 03 trains, and what is computed from the checkpoints."""
+"""What lab 03 trains, and what is computed from the checkpoints and from the live runs."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
+from peftlab.attach import Attachment
 from peftlab.attach.storage import read
 from peftlab.backbones import load_backbone
-from peftlab.insight import attention_mass, vote_accuracy
+from peftlab.insight import attention_mass, soft_prompt, vote_accuracy
 from peftlab.lessons.lesson import Group, Place, Plan
 from peftlab.lessons.session import Session
 from peftlab.methods.baselines import FullFineTuning, HeadOnly
@@ -17,7 +20,8 @@ from peftlab.methods.loading import load
 from peftlab.methods.prompt_tuning.method import PromptTuning, token_ids
 from peftlab.runs.separation import PROMPTED
 from peftlab.runs.trial import Run, Trial
-from peftlab.tasks import load_task
+from peftlab.tasks import Task, load_task
+from peftlab.training import train
 
 VOTED = "facts/capital"  # what ensembles of prompts answer
 VOTERS = 5  # prompts in an ensemble
@@ -129,6 +133,47 @@ def by_size(lab: Session) -> dict[str, dict[str, list[float]]]:
         for name in SIZES
     }
     return {name: own for name, own in found.items() if all(own.values())}
+
+
+def start_of(lab: Session) -> Tensor:
+    """The prompt of the live run before its training, (P, D); the same seed draws it again."""
+    trial = lab.plan.trials["prompt"]
+    model, _ = load_backbone(lab.backbone, trial.task(lab.task), seed=lab.seed)
+    torch.manual_seed(lab.seed)
+    return soft_prompt(trial.method.attach(model)).prompt.detach()
+
+
+class FactPrompt(NamedTuple):
+    """A prompt for one relation of the facts, and what it was trained with.
+
+    Args:
+        prompt: (P, D).
+        attachment: on the backbone, which is the same for every relation.
+        tokenizer: of the backbone.
+        data: the subjects, such as countries, and their answers.
+    """
+
+    prompt: Tensor
+    attachment: Attachment
+    tokenizer: PreTrainedTokenizerBase
+    data: Task
+
+
+def fact_prompt(lab: Session, relation: str) -> FactPrompt:
+    """Train a prompt now that asks for one relation, where the text is only the subject.
+
+    Args:
+        lab: whose seed and plan count.
+        relation: of the bundled facts, such as "capital".
+    """
+    voter = lab.plan.series["voter"]["voter"]
+    data = voter.task(f"facts/{relation}")
+    model, tokenizer = load_backbone(PROMPTED, data)
+    torch.manual_seed(lab.seed)
+    attachment = voter.method.attach(model)
+    rate = voter.learning_rate
+    train(attachment, tokenizer, data, learning_rate=rate, epochs=8, seed=lab.seed, progress=False)
+    return FactPrompt(soft_prompt(attachment).prompt.detach(), attachment, tokenizer, data)
 
 
 def _mass(trial: Trial, seed: int, place: Place) -> list[float]:

@@ -1,6 +1,9 @@
 """Start here: what fine-tuning costs, and eight ways to pay less."""
 
 from peftlab.lessons.lesson import Lesson
+from peftlab.lessons.start import drawing, exercises, panel
+
+__all__ = ["LESSON", "drawing", "exercises", "panel"]
 
 LESSON = Lesson(
     lab="00_start_here",

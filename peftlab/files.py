@@ -77,11 +77,12 @@ def check_sha256(path: Path, expected: str, remedy: str) -> None:
         )
 
 
-def checksums(folder: Path) -> dict[str, str]:
-    """Read the SHA256SUMS of a bundled folder.
+def checksums(folder: Path, remedy: str = REINSTALL) -> dict[str, str]:
+    """Read the SHA256SUMS of a bundled or fetched folder.
 
     Args:
         folder: a folder with a file SHA256SUMS.
+        remedy: what the reader can do about a damage. The error ends with these words.
 
     Returns:
         For each file name its checksum.
@@ -92,19 +93,20 @@ def checksums(folder: Path) -> dict[str, str]:
     """
     file = folder / "SHA256SUMS"
     if not file.is_file():
-        raise ValueError(f"{file} is missing; {REINSTALL}")
+        raise ValueError(f"{file} is missing; {remedy}")
     lines = [line.split() for line in file.read_text().splitlines()]
     if not lines or any(len(line) != 2 for line in lines):
-        raise ValueError(f"{file} is truncated or altered; {REINSTALL}")
+        raise ValueError(f"{file} is truncated or altered; {remedy}")
     return {name: digest for digest, name in lines}
 
 
-def check_listed(folder: Path, name: str) -> Path:
-    """Find a bundled file and compare its checksum with that in SHA256SUMS.
+def check_listed(folder: Path, name: str, remedy: str = REINSTALL) -> Path:
+    """Find a bundled or fetched file and compare its checksum with that in SHA256SUMS.
 
     Args:
         folder: a folder with a file SHA256SUMS.
         name: of the file in it.
+        remedy: what the reader can do about a damage. The error ends with these words.
 
     Returns:
         The path of the file.
@@ -112,10 +114,10 @@ def check_listed(folder: Path, name: str) -> Path:
     Raises:
         ValueError: SHA256SUMS does not name the file, or the file has another content.
     """
-    listed = checksums(folder)
+    listed = checksums(folder, remedy)
     if name not in listed:
-        raise ValueError(f"{folder / 'SHA256SUMS'} does not name {name}; {REINSTALL}")
-    check_sha256(folder / name, listed[name], REINSTALL)
+        raise ValueError(f"{folder / 'SHA256SUMS'} does not name {name}; {remedy}")
+    check_sha256(folder / name, listed[name], remedy)
     return folder / name
 
 

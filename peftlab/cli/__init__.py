@@ -2,9 +2,10 @@
 
 from peftlab.cli.backbones import pretrain, probe, separation
 from peftlab.cli.count import count
+from peftlab.cli.fetch import fetch
 from peftlab.cli.main import main
 
-for _command in (count, pretrain, probe, separation):
+for _command in (count, fetch, pretrain, probe, separation):
     main.add_command(_command)
 
 __all__ = ["main"]

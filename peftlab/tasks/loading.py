@@ -4,6 +4,7 @@ A task is bundled, comes from the hub, or is read from your own files.
 
 task = load_task("reviews")
 task = load_task("facts/capital")           # one relation of a cloze task
+task = load_task("movies")                  # real sentences, once `peftlab fetch` brought them
 task = load_task("path/to/file.tsv")        # its columns decide what the answers are:
                                             # text (and text_pair) and label: a label
                                             # tokens and tags: a tag for each word
@@ -21,8 +22,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from peftlab import paths
-from peftlab.files import check_listed, checksums
+from peftlab import fetching, paths
+from peftlab.files import REINSTALL, check_listed, checksums
+from peftlab.tasks.rated import RATED
 from peftlab.tasks.rows import COLUMNS, NUMBER, SUFFIXES, find_columns, parse_row, read_rows
 from peftlab.tasks.task import SPLITS, Example, Task
 from peftlab.tasks.template import ANSWER, check_prompt, fill
@@ -34,11 +36,11 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
     """Load a bundled task, your own file or folder, or a set from the hub.
 
     Args:
-        name: one of `BUNDLED`, or "facts/RELATION"; a TSV, CSV or JSONL file, which is split
-            80/10/10; a folder with train, validation and test files; or "hub:ID" or
-            "hub:ID/CONFIG" with the extra `hub`. Where a set of the hub has no test split with
-            answers, its validation split is the test. What is missing then is taken from its
-            training split, a tenth each.
+        name: one of `BUNDLED`, or "facts/RELATION"; one of `RATED`, which `peftlab fetch` brings;
+            a TSV, CSV or JSONL file, which is split 80/10/10; a folder with train, validation and
+            test files; or "hub:ID" or "hub:ID/CONFIG" with the extra `hub`. Where a set of the hub
+            has no test split with answers, its validation split is the test. What is missing then
+            is taken from its training split, a tenth each.
         columns: which columns to read, when they are not called text, text_pair, label, tokens,
             tags, target or references, for example {"text": "comment", "label": "stars"}.
         seed: decides which texts come into which split, where peftlab splits. Equal texts always
@@ -49,7 +51,8 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
 
     Raises:
         ValueError: nothing of that name, a missing column, an empty file or field, a label that
-            training lacks, or a bundled file that was altered.
+            training lacks, a bundled or fetched file that was altered, or a task that was not
+            fetched yet.
         ModuleNotFoundError: a "hub:" name without the extra `hub`.
     """
     name = str(name)
@@ -61,6 +64,9 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
         return _facts(name)
     if name in BUNDLED:
         return _bundled(name)
+    if name in RATED:
+        rows = _bundled_rows(fetching.find(RATED[name]), RATED[name].remedy)
+        return _task(name, rows, None)
     if name.startswith("hub:"):
         return _from_hub(name, columns, seed)
     path = Path(name)
@@ -84,8 +90,8 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
         rows = _split(path.name, rows, text, ("test", "validation"), seed)
     else:
         raise ValueError(
-            f"no task {name!r}: bundled are {', '.join(BUNDLED)}; "
-            "or give a file, a folder, or hub:ID"
+            f"no task {name!r}: bundled are {', '.join(BUNDLED)}; peftlab fetch brings "
+            f"{', '.join(RATED)}; or give a file, a folder, or hub:ID"
         )
     return _task(path.name, rows, columns)
 
@@ -100,10 +106,10 @@ def _bundled(name: str) -> Task:
     return task
 
 
-def _bundled_rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    listed = checksums(folder)
+def _bundled_rows(folder: Path, remedy: str = REINSTALL) -> dict[str, list[dict[str, Any]]]:
+    listed = checksums(folder, remedy)
     names = {s: next((s + e for e in SUFFIXES if s + e in listed), f"{s}.tsv") for s in SPLITS}
-    return {split: read_rows(check_listed(folder, file)) for split, file in names.items()}
+    return {split: read_rows(check_listed(folder, file, remedy)) for split, file in names.items()}
 
 
 def _facts(name: str) -> Task:

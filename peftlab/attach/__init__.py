@@ -1,15 +1,17 @@
 """The only code that changes a model: what is added where, undoing it, and what is saved."""
 
 from peftlab.attach.additions import Addition, Insertion
-from peftlab.attach.attachment import (
-    Attachment,
-    attaching,
-    attachment_of,
+from peftlab.attach.attaching import attaching
+from peftlab.attach.attachment import Attachment, attachment_of
+from peftlab.attach.places import (
     check_linear,
+    check_model,
+    embedding,
     linear_map,
+    norms,
     outer_biases,
+    projections,
 )
-from peftlab.attach.places import check_model, embedding, norms, projections
 
 __all__ = [
     "Addition",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from peftlab import anatomy
 
@@ -44,3 +46,43 @@ def norms(model: PreTrainedModel) -> list[anatomy.Norm]:
     prefix = anatomy.base_prefix(model)
     found = anatomy.norms(model.config, anatomy.head_of(model))
     return [n if n.beside else dataclasses.replace(n, name=prefix + n.name) for n in found]
+
+
+def outer_biases(model: PreTrainedModel) -> list[anatomy.OuterBias]:
+    """The biases of a live model that belong to no block and no norm, with full module paths."""
+    check_model(model)
+    prefix = anatomy.base_prefix(model)
+    found = anatomy.outer_biases(model.config, anatomy.head_of(model))
+    return [b if b.beside else dataclasses.replace(b, name=prefix + b.name) for b in found]
+
+
+def linear_map(model: PreTrainedModel, name: str, floating: bool = False) -> nn.Module:
+    """The frozen linear map at the path `name`; see `check_linear`."""
+    module = model.get_submodule(name)
+    check_linear(module, name, floating)
+    return module
+
+
+def check_linear(module: nn.Module, name: str, floating: bool = False) -> None:
+    """Refuse what is neither an `nn.Linear` nor transformers' `Conv1D`.
+
+    Args:
+        module: what stands in the place of a linear map.
+        name: its path, for the message.
+        floating: whether its weight is read or changed, and so has to be of floating point.
+
+    Raises:
+        TypeError: another kind of module, or a weight of integers.
+    """
+    if not isinstance(module, nn.Linear | Conv1D):
+        kind = type(module)
+        raise TypeError(
+            f"{name} must be an nn.Linear or a transformers Conv1D, got "
+            f"{kind.__module__}.{kind.__qualname__}; take the model as it was loaded, without what "
+            "another library put into it"
+        )
+    if floating and not module.weight.is_floating_point():
+        raise TypeError(
+            f"{name} must have a weight of floating point, got {module.weight.dtype}: it is "
+            "quantized; load the model with dtype=torch.bfloat16 or float32 instead"
+        )

@@ -120,6 +120,29 @@ def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise _nothing_saved(folder) from error
 
 
+def check_fit(state: dict[str, Tensor], wanted: dict[str, torch.Size]) -> None:
+    """Refuse stored tensors whose names or shapes are not those of a model.
+
+    Args:
+        state: the stored tensors by name.
+        wanted: the shapes by name.
+
+    Raises:
+        ValueError: a name or a shape differs.
+    """
+    if missing := sorted(wanted.keys() ^ state.keys()):
+        side = "lacks" if missing[0] in wanted else "has, but the model does not take,"
+        raise ValueError(
+            f"the stored tensors do not fit: the file {side} {missing[0]!r} ({len(missing)} differ)"
+        )
+    for name, shape in wanted.items():
+        if state[name].shape != shape:
+            raise ValueError(
+                f"{name!r} is stored with shape {tuple(state[name].shape)}, "
+                f"but this model needs {tuple(shape)}"
+            )
+
+
 def backbone_hash(attachment: Attachment, dtype: str | None = None) -> str:
     """SHA-256 over the backbone as it was before attaching, without a fresh head.
 

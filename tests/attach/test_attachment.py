@@ -24,7 +24,6 @@ from torch import nn
 
 from peftlab import Adapter, FullFineTuning, HeadOnly, LoRA, PromptTuning, TopLayers, anatomy
 from peftlab.attach import Addition, Attachment, attaching, attachment_of
-from peftlab.methods.base import Method
 
 LORA = LoRA(rank=3, targets=anatomy.ROLES)
 
@@ -174,7 +173,7 @@ def test_an_addition_that_no_weight_can_hold_refuses_to_merge_and_changes_nothin
             return self.gain * self.base(x)
 
     model, name = tiny("bert"), "encoder.layer.0.intermediate.dense"
-    with attaching(Method(), model) as attachment:
+    with attaching(LoRA(), model) as attachment:
         attachment.add(name, Twice(model.get_submodule(name)))
     with unchanged(model), pytest.raises(TypeError, match="Twice"):
         attachment.merge()

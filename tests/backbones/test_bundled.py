@@ -66,7 +66,13 @@ def test_card_and_recipe_agree(name):
         assert model.config.num_hidden_layers % 2 == 0
 
 
-@pytest.mark.parametrize("name", RECIPES)
+SMALLEST_FIRST = [
+    "lab-gpt-nano",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in RECIPES if name != "lab-gpt-nano"),
+]
+
+
+@pytest.mark.parametrize("name", SMALLEST_FIRST)
 def test_probes_give_the_card_again_and_pass_the_gates(name):
     model, tokenizer = load_language_model(name)
     card = json.loads((FOLDER / name / "probes.json").read_text())
@@ -77,6 +83,7 @@ def test_probes_give_the_card_again_and_pass_the_gates(name):
         assert result.passed, result
 
 
+@pytest.mark.slow
 def test_the_first_interval_of_a_recipe_gives_the_loss_of_the_card_again(tmp_path):
     class EnoughError(Exception):
         pass

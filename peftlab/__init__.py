@@ -22,7 +22,17 @@ def _methods() -> dict[str, Any]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use, so that `import peftlab` and `peftlab count` do not wait for torch."""
+    """Import on first use, so that `import peftlab` and `peftlab count` do not wait for torch.
+
+    Args:
+        name: of a public function, of a method's class, or `__all__`.
+
+    Returns:
+        What has that name.
+
+    Raises:
+        AttributeError: nothing has that name.
+    """
     if name == "__all__":
         return [*_methods(), *_FUNCTIONS]
     if name in _FUNCTIONS:

@@ -32,26 +32,35 @@ class ParameterCount:
         return self.trained / self.backbone
 
     def gradient_mib(self, bytes_per_number: int = 4) -> float:
-        """MiB of gradients while training, head included.
+        """Count the MiB of gradients while training, head included.
 
         Args:
-            bytes_per_number: 4 for float32.
+            bytes_per_number: 4 for float32, 2 for half precision.
+
+        Returns:
+            MiB.
         """
         return (self.trained + self.head) * bytes_per_number / MIB
 
     def optimizer_mib(self, bytes_per_number: int = 4) -> float:
-        """MiB of AdamW's two moments while training, head included.
+        """Count the MiB of AdamW's two moments while training, head included.
 
         Args:
-            bytes_per_number: 4 for float32.
+            bytes_per_number: 4 for float32, 2 for half precision.
+
+        Returns:
+            MiB.
         """
         return 2 * self.gradient_mib(bytes_per_number)
 
     def checkpoint_mib(self, bytes_per_number: int = 4) -> float:
-        """MiB of what is stored after training, head included.
+        """Count the MiB of what is stored after training, head included.
 
         Args:
-            bytes_per_number: 4 for float32.
+            bytes_per_number: 4 for float32, 2 for half precision.
+
+        Returns:
+            MiB.
         """
         return (self.stored + self.head) * bytes_per_number / MIB
 

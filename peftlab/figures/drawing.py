@@ -13,7 +13,19 @@ FROZEN = "#E8E8E8"
 def box(
     ax: Axes, x: float, y: float, w: float, h: float, text: str, colour: str = FROZEN, **style
 ) -> None:
-    """A rounded box with a text in its middle, its lower left corner at (x, y)."""
+    """Draw a rounded box with a text in its middle.
+
+    Args:
+        ax: where to draw.
+        x: of the lower left corner, in units of the axes.
+        y: of the lower left corner, in units of the axes.
+        w: width, in units of the axes.
+        h: height, in units of the axes.
+        text: in the middle of the box.
+        colour: of the inside.
+        **style: "edge", the colour of the border; "fontsize", in points; anything else goes to
+            `Axes.text`.
+    """
     edge = style.pop("edge", GREY)
     patch = FancyBboxPatch(
         (x, y), w, h, boxstyle="round,pad=0,rounding_size=0.08", fc=colour, ec=edge, lw=1.2
@@ -33,7 +45,15 @@ def box(
 def arrow(
     ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = BLACK, **style
 ) -> None:
-    """An arrow from one point to another."""
+    """Draw an arrow from one point to another.
+
+    Args:
+        ax: where to draw.
+        start: x and y, in units of the axes.
+        end: x and y, in units of the axes.
+        colour: of the arrow.
+        **style: goes to matplotlib's `FancyArrowPatch`.
+    """
     ax.add_patch(
         FancyArrowPatch(
             start, end, arrowstyle="-|>", mutation_scale=11, color=colour, lw=1.2, **style

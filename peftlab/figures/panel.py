@@ -93,6 +93,9 @@ def trained_parameters(record: Record) -> str:
 
     Args:
         record: with "trained", a number, and "share", from 0 to 1.
+
+    Returns:
+        The text, such as "73,728 (0.325 %)".
     """
     return f"{record['trained']:,} ({100 * record['share']:.3f} %)"
 
@@ -102,6 +105,9 @@ def percent(share: float) -> str:
 
     Args:
         share: from 0 to 1.
+
+    Returns:
+        The text, such as "73.8 %".
     """
     return f"{100 * share:.1f} %"
 
@@ -112,6 +118,9 @@ def stored_accuracy(reached: Sequence[float], stored: Sequence[str] = ()) -> dic
     Args:
         reached: test accuracies from 0 to 1, one for each seed; empty where no run is stored.
         stored: the settings that have stored runs, to be named where this one has none.
+
+    Returns:
+        One row: how many seeds there are, and what they reached.
     """
     if reached:
         said = percent(sum(reached) / len(reached))

@@ -1,4 +1,4 @@
-"""What can be done with trained prompts: mix tasks in one batch, vote, and look what they are near.
+"""What can be done with trained prompts: mix tasks in one batch, vote, and find the nearest words.
 
 rows = [load(folder, model).state_dict()[...] for folder in folders]      # (P, D) each
 with one_each(attachment, stack): model(**batch)                          # a prompt for each row
@@ -23,7 +23,13 @@ from peftlab.training.batches import IGNORED, collator, encode
 
 
 def soft_prompt(attachment: Attachment) -> SoftPrompt:
-    """The module that holds the prompt of prompt tuning.
+    """Find the module that holds the prompt of prompt tuning.
+
+    Args:
+        attachment: of prompt tuning.
+
+    Returns:
+        The module, whose `prompt` has the rows.
 
     Raises:
         ValueError: the method is another one, or it is detached or disabled.
@@ -36,14 +42,17 @@ def soft_prompt(attachment: Attachment) -> SoftPrompt:
 
 @contextmanager
 def one_each(attachment: Attachment, prompts: Tensor) -> Iterator[PreTrainedModel]:
-    """A prompt of its own for each row of the batches, for the length of a `with` block.
+    """Give each row of the batches a prompt of its own, for the length of a `with` block.
 
     One frozen model serves many tasks at once (Lester et al., 2021, figure 2, arXiv 2104.08691v2).
-    The prompts are those of the calls of this thread; another thread may use others meanwhile.
+    The prompts belong to the thread that sets them: another thread may use others at the same time.
 
     Args:
         attachment: of prompt tuning.
         prompts: (B, P, D), for batches of B rows; P may differ from that of the attached prompt.
+
+    Yields:
+        The model, to call with batches of B rows.
 
     Raises:
         TypeError: no tensor.
@@ -66,7 +75,9 @@ def one_each(attachment: Attachment, prompts: Tensor) -> Iterator[PreTrainedMode
 
 @torch.no_grad()
 def vote(attachment: Attachment, batch: Mapping[str, Tensor], prompts: Sequence[Tensor]) -> Tensor:
-    """What most of several prompts answer, in one batch (Lester et al., 2021, section 6).
+    """Let several prompts answer one batch, and take what most of them say.
+
+    This is the ensemble of Lester et al., 2021, section 6.
 
     Args:
         attachment: of prompt tuning.
@@ -100,7 +111,10 @@ def vote_accuracy(
     prompts: Sequence[Tensor],
     batch_size: int = 32,
 ) -> float:
-    """The share of examples whose every labelled token most of the prompts get right.
+    """The share of examples that a vote of several prompts gets right.
+
+    An example is right when most of the prompts give the right answer for each of its labelled
+    tokens.
 
     Args:
         attachment: of prompt tuning on a language model, or a tagger.
@@ -108,6 +122,9 @@ def vote_accuracy(
         examples: see `batches.encode`.
         prompts: see `vote`; a single one gives its own accuracy.
         batch_size: examples at a time.
+
+    Returns:
+        From 0 to 1.
     """
     rows, collate = encode(tokenizer, examples), collator(tokenizer, "right")
     shift = int(anatomy.head_of(attachment.model) == "causal_lm")
@@ -130,10 +147,13 @@ def nearest_words(
         rows: (P, D).
         model: whose vocabulary is searched.
         tokenizer: of the same backbone.
-        count: neighbours a row.
+        count: how many tokens for each row, at least 1.
 
     Returns:
         For each row the nearest tokens with their cosine, the nearest first.
+
+    Raises:
+        ValueError: `rows` has another shape.
     """
     table = model.get_submodule(embedding(model)).weight
     if rows.ndim != 2 or rows.shape[1] != table.shape[1]:
@@ -155,7 +175,7 @@ def attention_mass(attachment: Attachment, batch: Mapping[str, Tensor]) -> list[
         batch: inputs that are not padded on the left, without labels.
 
     Returns:
-        A number from 0 to 1 a layer, averaged over heads and tokens.
+        For each layer a number from 0 to 1, the mean over heads and tokens.
 
     Raises:
         ValueError: another method, an encoder with a decoder, or padding on the left.

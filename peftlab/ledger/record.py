@@ -70,11 +70,21 @@ class Record:
         }
 
     def count(self, label: str, count: ParameterCount) -> None:
-        """Note the parameter count of a method under the label of its run."""
+        """Note the parameter count of a method under the label of its run.
+
+        Args:
+            label: of the run.
+            count: of its method on the lab's backbone.
+        """
         self.data["counts"][label] = count.to_dict()
 
     def result(self, run: Run, source: str) -> None:
-        """Note one run, its curves apart; `source` is "live" or "stored"."""
+        """Note what a run measured; its curves are kept apart from its results.
+
+        Args:
+            run: the run.
+            source: "live" for a run of this session, "stored" for one of a stored record.
+        """
         result = run.to_json()
         curves = result.pop("history", None)
         self.data["results"].append(result | {"source": source})
@@ -119,7 +129,7 @@ class Record:
         )
 
     def unmeasured(self, *keys: str) -> None:
-        """Decide claims that need stored runs which this backbone and task do not have.
+        """Note claims as not measured: they need stored runs, and this backbone and task have none.
 
         Args:
             keys: names of the claims; see `claim` for what is refused.
@@ -144,6 +154,9 @@ class Record:
 
     def write(self, folder: str | Path = ".") -> Path:
         """Write `<lab>.json` to `folder`, whole or not at all.
+
+        Args:
+            folder: made where it does not exist.
 
         Returns:
             The file.

@@ -61,17 +61,32 @@ def decide(
 
 
 def percent(scores: Mapping[object, Sequence[float]], form: str = "{}") -> str:
-    """Every setting with its mean in percent; settings without a score are left out."""
+    """Say every setting with its mean in percent; settings without a score are left out.
+
+    Args:
+        scores: accuracies from 0 to 1 by setting, one for each seed.
+        form: how a setting is written; "{}" stands for it.
+
+    Returns:
+        The text, such as "LoRA 73.8 %, head only 58.6 %".
+    """
     return ", ".join(f"{form.format(n)} {100 * fmean(v):.1f} %" for n, v in scores.items() if v)
 
 
 def together(*verdicts: str) -> str:
-    """The verdict on a claim that says several things: one failure decides, then one doubt."""
+    """Give one verdict on a claim that says several things.
+
+    Args:
+        *verdicts: one for each thing that the claim says.
+
+    Returns:
+        FAILS if one of them fails, else CLOSE if one of them is close, else HOLDS.
+    """
     return next((verdict for verdict in (FAILS, CLOSE) if verdict in verdicts), HOLDS)
 
 
 def above(record: Record, key: str, higher: Named, lower: Named, seeds: Sequence[int]) -> None:
-    """Holds when the first setting is above the second, beyond the noise of the seeds.
+    """Decide whether the first setting is above the second, beyond the noise of the seeds.
 
     Args:
         record: of the lab.
@@ -103,7 +118,7 @@ def near(
     seeds: Sequence[int],
     beside: Mapping[str, Sequence[float]] | None = None,
 ) -> None:
-    """Holds when the first setting is clearly at most 2 points below the second.
+    """Decide whether the first setting is at most 2 points below the second, beyond the noise.
 
     Args:
         record: of the lab.

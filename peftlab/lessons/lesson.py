@@ -57,10 +57,10 @@ class Plan:
     Args:
         trials: the method and its controls, by a short name such as "full". The lab trains some of
             them live.
-        series: trials that differ in one thing, by what it is and then by its value: the trial of
-            rank 4 is `series["rank"][4]`.
-        groups: what a sweep runs and a stored record holds, by what the seeds are called in the
-            lab's record.
+        series: trials that differ in one thing. The first key says what differs, the second its
+            value: the trial of rank 4 is `series["rank"][4]`.
+        groups: what a sweep runs and a stored record holds, by the name that the lab's record gives
+            to the seeds of the group.
     """
 
     trials: Mapping[str, Trial]
@@ -70,14 +70,28 @@ class Plan:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a sweep runs: backbone and task, and the folder that keeps its finished runs."""
+    """Where a sweep runs.
+
+    Args:
+        backbone: see `load_backbone`.
+        task: see `load_task`.
+        folder: keeps the finished runs.
+    """
 
     backbone: str
     task: str
     folder: str | Path
 
     def run(self, trial: Trial, seed: int) -> Path:
-        """The folder of one run, which holds its checkpoint."""
+        """Name the folder of one run, which holds its checkpoint.
+
+        Args:
+            trial: what was trained.
+            seed: of the run.
+
+        Returns:
+            The path.
+        """
         return run_folder(self.folder, trial, self.backbone, self.task, seed)
 
 

@@ -44,8 +44,8 @@ class Method:
     """The contract of a method.
 
     A method is a frozen, keyword-only dataclass. Its fields are hyperparameters, declared as in
-    `peftlab.methods.hyperparameters`. It attaches itself to a model in place. It knows in closed
-    form, without a model, how many parameters that takes.
+    `peftlab.methods.hyperparameters`. It attaches itself to a model in place. It also counts, in
+    closed form and without a model, how many parameters it adds.
 
     Attributes:
         name: on the command line and in files, such as "prompt_tuning".
@@ -70,6 +70,9 @@ class Method:
         Args:
             model: a transformers model of a supported family.
 
+        Returns:
+            The handle on the change: it reports, saves, merges and detaches.
+
         Raises:
             TypeError: `model` is not a transformers model.
             ValueError: the family or a hyperparameter does not fit, or a method is already
@@ -82,6 +85,9 @@ class Method:
 
         Args:
             task: as `load_task` gives it.
+
+        Returns:
+            The task, as it is or with other texts.
         """
         return task
 
@@ -95,6 +101,9 @@ class Method:
         Args:
             config: a transformers config, or any object with the same attributes.
             head: the task head (see `anatomy.HEADS`); None counts the bare backbone.
+
+        Returns:
+            What trains, what is stored, the head and the backbone, each counted apart.
 
         Raises:
             ValueError: the family, the head or a hyperparameter does not fit.

@@ -60,9 +60,9 @@ class HeadOnly(Method):
 class TopLayers(Method):
     """The top Transformer layers train as they are, and nothing below them.
 
-    The control of the adapter paper (Houlsby et al., 2019, arXiv 1902.00751, section 3.4). On an
-    encoder-decoder model these are the top layers of each side. What stands behind the layers, such
-    as a pooler or a final norm, stays frozen.
+    This is the control of the adapter paper (Houlsby et al., 2019, arXiv 1902.00751, section 3.4).
+    On an encoder-decoder model these are the top layers of each side. What stands behind the
+    layers, such as a pooler or a final norm, stays frozen.
 
     Args:
         layers: how many, from 1 to one fewer than the backbone has.

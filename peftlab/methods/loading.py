@@ -23,6 +23,9 @@ def load(folder: str | Path, model: PreTrainedModel) -> Attachment:
         model: the same backbone, with the same head, and nothing attached. It may be in another
             dtype than when it was saved: of float32 and a half precision, the coarser decides.
 
+    Returns:
+        The attachment, as the method's `attach` gives it, with the stored values.
+
     Raises:
         ValueError: a file is missing or damaged, the method is unknown, or it was trained on
             another backbone or head. The model is left as it was.

@@ -22,13 +22,23 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def tokenizer_of(recipe: Recipe, work: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer for a run.
+    """Find the tokenizer for a run, or train it.
 
     A run that goes on takes the tokenizer of its checkpoint. A run that makes a bundled backbone
     again takes the tokenizer of that backbone. Any other run trains a new one.
 
     A tokenizer that is trained again is not exactly the same: words of equal frequency come in
     another order. Then even the first loss would differ.
+
+    Args:
+        recipe: of the run.
+        work: the folder of the run; the tokenizer is kept in it.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        ValueError: the tokenizer in the folder is damaged.
     """
     kept = work / "tokenizer"
     if not (work / CHECKPOINT).is_file():  # a tokenizer alone may be another recipe's
@@ -54,7 +64,15 @@ def _damaged(path: Path, work: Path, error: Exception) -> str:
 
 
 def state_names(model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> Iterator[tuple]:
-    """Name, parameter and optimizer state of each parameter, in the order of the optimizer."""
+    """Pair each parameter with its name and its optimizer state, in the order of the optimizer.
+
+    Args:
+        model: which trains.
+        optimizer: over parameters of the model.
+
+    Yields:
+        Name, parameter, and the dictionary of its optimizer state.
+    """
     names = {id(p): name for name, p in model.named_parameters()}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -67,7 +85,14 @@ def checkpoint(
     optimizer: torch.optim.Optimizer,
     state: dict[str, Any],
 ) -> None:
-    """Write weights, optimizer state and progress into one file, so that they always agree."""
+    """Write weights, optimizer state and progress into one file, so that they always agree.
+
+    Args:
+        work: the folder of the run.
+        model: which trains.
+        optimizer: of the model.
+        state: the progress of the run, ready for JSON.
+    """
     tensors = {}
     for name, parameter, kept in state_names(model, optimizer):
         tensors[f"weight/{name}"] = parameter.detach()
@@ -80,6 +105,12 @@ def resume(
     recipe: Recipe, work: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
     """Read the last checkpoint, if there is one, into the model and the optimizer.
+
+    Args:
+        recipe: of the run; that of the checkpoint must be equal.
+        work: the folder of the run.
+        model: gets the weights.
+        optimizer: gets the state of each parameter.
 
     Returns:
         The progress of the run: recipe, steps done, seconds, loss curve.

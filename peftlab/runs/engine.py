@@ -1,4 +1,6 @@
-"""Many runs: trials x seeds on one task and backbone, on this machine, kept as they finish.
+"""Many runs on one task and backbone: every trial with every seed, on this machine.
+
+Each run is kept as soon as it is finished.
 
 trials = [Trial(label="LoRA r=8", method=LoRA(rank=8), learning_rate=5e-3, epochs=5)]
 runs = run_trials(trials, backbone="minilm", task="reviews", seeds=[0, 1, 2], folder="runs")
@@ -25,7 +27,7 @@ Keep = Callable[[Attachment, Run, Path], Run]
 
 
 def keep_what_is_small(attachment: Attachment, run: Run, folder: Path) -> Run:
-    """Save the checkpoint of a run, or what figures need of it where it would be a whole model.
+    """Save a run's checkpoint; of a whole trained model keep the spectra of its update instead.
 
     Args:
         attachment: trained.
@@ -33,8 +35,8 @@ def keep_what_is_small(attachment: Attachment, run: Run, folder: Path) -> Run:
         folder: where to save the checkpoint.
 
     Returns:
-        The run; with the spectra of its update where the whole backbone was trained. A run that
-        trained nothing but the head leaves no checkpoint.
+        The run. Where the whole backbone was trained it has the spectra of its update, and no
+        checkpoint is saved. A run that trained nothing but the head has no checkpoint either.
     """
     count = attachment.report()
     if count.trained >= count.backbone:
@@ -107,7 +109,20 @@ def run_trials(
 
 
 def run_folder(folder: str | Path, trial: Trial, backbone: str, task: str, seed: int) -> Path:
-    """Where `run_trials` keeps a run: the name depends on every setting, but not on the label."""
+    """Name the folder where `run_trials` keeps a run.
+
+    The name depends on every setting of the trial, but not on its label.
+
+    Args:
+        folder: as given to `run_trials`.
+        trial: what was trained.
+        backbone: as given to `run_trials`.
+        task: as given to `run_trials`.
+        seed: one of those given to `run_trials`.
+
+    Returns:
+        The path, whether or not the run exists.
+    """
     key = json.dumps([trial.settings(), backbone, task, seed], sort_keys=True)
     return Path(folder) / f"{trial.method.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 

@@ -1,4 +1,4 @@
-"""Stored records: runs with what was computed from them, written once and found again.
+"""Stored records: runs, and what was computed from them, in a file that is written once.
 
 study = stored("01_lora_sweep")
 find_runs(study["runs"], trial, "minilm", "reviews")
@@ -29,7 +29,7 @@ def store(
         more: further entries of the record, ready for JSON.
 
     Returns:
-        The record, as `stored` gives it but for the rounding: in the file all numbers have five
+        The record, as `stored` gives it. Its numbers are not rounded; those in the file have five
         significant digits.
     """
     runs = list(runs)
@@ -41,13 +41,14 @@ def store(
 
 
 def stored(name: str) -> dict[str, Any]:
-    """A stored record that comes with the project.
+    """Read a stored record that comes with the project.
 
     Args:
         name: of a file in `datasets/records`, without its suffix.
 
     Returns:
-        "name", "command", "versions", "runs" (see `Run`), and what `store` was given more.
+        "name", "command", "versions", "runs" (see `Run`), and the further entries that `store` was
+        given.
 
     Raises:
         ValueError: there is none of that name.
@@ -61,36 +62,49 @@ def stored(name: str) -> dict[str, Any]:
 
 
 def find_runs(runs: Iterable[Run], trial: Trial, backbone: str, task: str) -> list[Run]:
-    """The runs of exactly this trial, on this backbone and task, whatever the seed and the label.
+    """Find the runs of exactly this trial on this backbone and task, with any seed and label.
 
     Args:
         runs: as `run_trials` gives them or a stored record has them.
         trial: whose settings must be equal, all of them.
         backbone: as given to `run_trials`.
         task: as given to `run_trials`.
+
+    Returns:
+        The runs in their order; empty where there is none.
     """
     here = [run for run in runs if (run.backbone, run.task) == (backbone, task)]
     return [run for run in here if run.same_setting(trial)]
 
 
 def accuracies(runs: Iterable[Run], trial: Trial, *, backbone: str, task: str) -> list[float]:
-    """Test accuracy of `find_runs`, one a seed."""
+    """Find the test accuracies of a trial; see `find_runs`.
+
+    Args:
+        runs: as `run_trials` gives them or a stored record has them.
+        trial: whose settings must be equal, all of them.
+        backbone: as given to `run_trials`.
+        task: as given to `run_trials`.
+
+    Returns:
+        From 0 to 1, one for each seed.
+    """
     return [run.test_accuracy for run in find_runs(runs, trial, backbone, task)]
 
 
 def agreement(
     live: Mapping[str, Run], scores: Mapping[str, Sequence[float]], tolerance: float
 ) -> list[dict[str, str]]:
-    """Whether runs made just now lie within the range of the stored seeds.
+    """Compare runs made just now with the range of the stored seeds.
 
     Args:
         live: runs by name.
-        scores: stored accuracies by name, one a seed; empty where nothing is stored.
-        tolerance: how far outside of the range still agrees, that far included; accuracy from 0
-            to 1.
+        scores: stored accuracies by name, one for each seed; empty where nothing is stored.
+        tolerance: how far outside of the range a run still agrees, this distance included; accuracy
+            from 0 to 1.
 
     Returns:
-        A row a run: its label, its accuracy, the stored range, and whether they agree.
+        A row for each run: its label, its accuracy, the stored range, and whether the two agree.
     """
     slack = tolerance + 1e-9  # 0.07 - 0.03 is a little more than 0.04
     rows = []
@@ -108,11 +122,14 @@ def agreement(
 
 
 def steps_to(run: Run, accuracy: float) -> int:
-    """The first step at which a run reached an accuracy on validation, or its last step.
+    """Find the first step at which a run reached an accuracy on validation.
 
     Args:
         run: with its looks at the validation split.
         accuracy: from 0 to 1.
+
+    Returns:
+        The step; the last step of the run if it never got there.
     """
     reached = [look["step"] for look in run.validation if look["accuracy"] >= accuracy]
     return reached[0] if reached else run.validation[-1]["step"]

@@ -38,12 +38,13 @@ class Study:
         full: learning rate and epochs of full fine-tuning, and of random weights.
         lora: those of LoRA r=8, alpha=16 on query and value.
         head: those of head-only training.
-        batch_size: examples a step.
+        batch_size: examples in each step.
         others: further methods by label, with their learning rates and epochs.
         kind: the kind of test rows that the demands are about; None means all rows.
-        demands: by trial, one of "far", "near", "least" and "most", and how much: a mean far under
-            full fine-tuning's by at least so much, near under it by at most so much, of at least or
-            at most so much.
+        demands: what is demanded of a trial, by its label: a word and a number from 0 to 1. The
+            word says what the trial's mean must be: "far", below full fine-tuning's by at least the
+            number; "near", below it by at most the number; "least", at least the number; "most", at
+            most the number.
         extra: whether the backbone comes with an extra of the package; such a study runs only when
             its task is named.
     """
@@ -160,8 +161,8 @@ def separation(
         jobs: runs side by side.
 
     Returns:
-        "runs", "margins" (one row a trial, see `judge`) and "prompts", the
-        accuracy of each hand-written prompt of `facts` on lab-gpt-micro.
+        "runs"; "margins", one row for each trial (see `judge`); and "prompts", the accuracy of each
+        hand-written prompt of `facts` on lab-gpt-micro.
 
     Raises:
         ValueError: no study of a task.
@@ -187,7 +188,16 @@ def separation(
 
 
 def judge(study: Study, runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """Each demand of a study beside what was measured: means of the headline metric over seeds."""
+    """Put each demand of a study beside what was measured.
+
+    Args:
+        study: with its demands.
+        runs: of its trials, one or more seeds each; full fine-tuning among them.
+
+    Returns:
+        A row for each trial: mean and standard deviation of the task's main metric over the seeds,
+        what was demanded, and whether that holds.
+    """
     metric = headline(load_task(study.task))
     by_label: dict[str, list[float]] = {}
     for run in runs:
@@ -223,10 +233,13 @@ def judge(study: Study, runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 
 def below_full(margins: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """Every trial of a study beside full fine-tuning, as rows of a table.
+    """Compare every trial of a study with full fine-tuning, as rows of a table.
 
     Args:
         margins: of one study, see `judge`; the first is that of full fine-tuning.
+
+    Returns:
+        For each trial its accuracy, and how far it is below full fine-tuning.
     """
     full = margins[0]["mean"]
     return [
@@ -240,7 +253,14 @@ def below_full(margins: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def prompt_spread(backbone: str = PROMPTED) -> dict[str, dict[str, float]]:
-    """Exact match of every hand-written prompt of `facts` on its test subjects, by relation."""
+    """Measure every hand-written prompt of `facts` on its test subjects.
+
+    Args:
+        backbone: a language model, see `load_backbone`.
+
+    Returns:
+        Exact match from 0 to 1, by relation and then by prompt.
+    """
     task = load_task("facts")
     model, tokenizer = load_backbone(backbone, task)
     found = {}
@@ -254,7 +274,7 @@ def prompt_spread(backbone: str = PROMPTED) -> dict[str, dict[str, float]]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """Margins and prompts as aligned text.
+    """Write margins and prompts as aligned text.
 
     Args:
         found: as `separation` gives it.

@@ -32,9 +32,9 @@ class Trial:
         method: the method with its hyperparameters.
         learning_rate: the highest one.
         epochs: passes over the training split.
-        batch_size: examples a step.
+        batch_size: examples in each step.
         pretrained: False starts from random weights, the control.
-        warmup: share of the steps over which the learning rate rises.
+        warmup: share of the steps over which the learning rate rises, from 0 to 1.
         examples: how many of the training examples to use, from the first on; None uses all.
         wording: a template that the texts are put into, such as "[X] [Y]"; see `Task.rephrase` and
             `tasks.verbalized`.
@@ -70,10 +70,13 @@ class Trial:
         } | {k: json.loads(json.dumps(v)) for k, v in more.items() if v is not None}
 
     def task(self, name: str) -> Task:
-        """The task as this trial trains on it: worded, and cut to its number of examples.
+        """Load a task as this trial trains on it, with its wording and its number of examples.
 
         Args:
             name: see `load_task`.
+
+        Returns:
+            The task; only its training split is cut.
 
         Raises:
             ValueError: wording or words do not fit the task.
@@ -100,16 +103,17 @@ class Run:
         settings: of its trial, see `Trial.settings`.
         backbone: as given to `load_backbone`.
         task: as given to `load_task`.
-        seed: of the random head, the update, the order of the batches and dropout.
+        seed: decides the random head, what the method draws, the order of the batches, and dropout.
         counts: see `ParameterCount.to_dict`.
-        validation_accuracy: at the last look; None without a look.
+        validation_accuracy: when the validation split was last looked at; None where it never was.
         test_accuracy: from 0 to 1.
-        test_scores: all scores on the test split; None in records that are older than scores.
+        test_scores: all scores on the test split; None in old records, which have none.
         test_loss: mean over the test split.
         by_kind: accuracy by kind of example; empty where the task has no kinds.
-        scores_by_kind: all scores by kind; None in records that are older than scores.
+        scores_by_kind: all scores by kind; None in old records, which have none.
         seconds: of the training.
-        validation: the looks at the validation split; None where a record left them out.
+        validation: accuracy and loss on the validation split each time it was looked at, with the
+            step; None where a record left them out.
         history: the curves of every step, see `training.History`; None where a record left them
             out.
         spectra: singular values of the update by matrix, where the whole backbone was trained.
@@ -133,18 +137,27 @@ class Run:
     spectra: Mapping[str, Sequence[float]] | None = None
 
     def same_setting(self, trial: Trial) -> bool:
-        """Whether this is a run of the trial, whatever its label and seed.
+        """Say whether this is a run of the trial, whatever its label and seed.
 
         Numbers are compared as records keep them, with five significant digits.
+
+        Args:
+            trial: whose settings are compared.
+
+        Returns:
+            True if all settings are equal.
         """
         return rounded(self.settings) == rounded(trial.settings())
 
     def to_json(self, *, bulky: bool = True) -> dict[str, Any]:
-        """The run as plain values; settings stand beside what was measured.
+        """Write the run as plain values; its settings stand beside what was measured.
 
         Args:
-            bulky: False leaves out the curves of every step and the spectra. The looks at the
-                validation split are kept.
+            bulky: False leaves out the curves of every step and the spectra, and keeps
+                `validation`.
+
+        Returns:
+            A dictionary that JSON can hold and `from_json` reads.
         """
         left_out = {"history", "spectra"}
         if bulky:  # the history has the looks already
@@ -160,7 +173,14 @@ class Run:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Run:
-        """The run that `to_json` wrote, with or without what is bulky."""
+        """Read what `to_json` wrote, with or without what is bulky.
+
+        Args:
+            data: as `to_json` gives it.
+
+        Returns:
+            The run.
+        """
         own = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         settings = {name: data[name] for name in _SETTINGS if name in data}
         looks = data["history"]["validation"] if "history" in data else data.get("validation")
@@ -168,9 +188,15 @@ class Run:
 
 
 def rounded(value: Any) -> Any:
-    """Numbers with five significant digits, in dictionaries and lists too.
+    """Round numbers to five significant digits, in dictionaries and lists too.
 
     Records are written like this, so that the curves of many runs stay readable and small.
+
+    Args:
+        value: a number, or anything that JSON can hold.
+
+    Returns:
+        The same with its floating-point numbers rounded; tuples become lists.
     """
     if isinstance(value, Mapping):
         return {key: rounded(item) for key, item in value.items()}
@@ -188,7 +214,7 @@ def run_trial(
         trial: what to train.
         backbone: see `load_backbone`.
         task_name: see `load_task`.
-        seed: of the random head, the update, the order of the batches and dropout.
+        seed: decides the random head, what the method draws, the order of the batches, and dropout.
         progress: show a bar.
 
     Returns:
@@ -237,9 +263,15 @@ def run_trial(
 
 
 def distinct(trials: Iterable[Trial]) -> list[Trial]:
-    """The trials without those that have the settings of one before them, whatever the label.
+    """Leave out trials whose settings are those of an earlier one, whatever the label.
 
-    A setting may belong to two sweeps, and runs once.
+    A setting may belong to two sweeps; it has to run only once.
+
+    Args:
+        trials: any number.
+
+    Returns:
+        The trials that are left, in their order.
     """
     found: list[Trial] = []
     for trial in trials:

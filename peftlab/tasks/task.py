@@ -158,5 +158,12 @@ class Task:
 
 
 def flat(examples: Sequence[Example]) -> list[int]:
-    """All labels of the examples in a row; a tagged example gives one for each word."""
+    """List all labels of the examples in a row.
+
+    Args:
+        examples: with a label each, or with a label for each word.
+
+    Returns:
+        The labels; a tagged example gives one for each word.
+    """
     return [i for e in examples for i in (e.label if isinstance(e.label, tuple) else (e.label,))]

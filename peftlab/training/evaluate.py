@@ -76,7 +76,15 @@ def evaluate(
 
 
 def fitting_length(model: PreTrainedModel, max_length: int) -> int:
-    """The length asked for, or less where the model has no positions for so many tokens."""
+    """Cut a length to what the model has positions for.
+
+    Args:
+        model: with or without a method attached.
+        max_length: the length asked for, in tokens of the input.
+
+    Returns:
+        Tokens of the input; virtual tokens are not among them.
+    """
     return min(max_length, _room(model, max_length))
 
 
@@ -108,7 +116,21 @@ def look(
     batch_size: int,
     max_length: int,
 ) -> dict[str, float]:
-    """Accuracy and loss; where a decoder would write, its predicted tokens are counted instead."""
+    """Measure accuracy and loss while training.
+
+    Where a decoder would have to write its answers, which is slow, the share of tokens that it
+    predicts right stands for the accuracy.
+
+    Args:
+        model: with or without a method attached.
+        tokenizer: of the same backbone.
+        examples: at least one.
+        batch_size: examples at a time.
+        max_length: longer inputs are cut, in tokens.
+
+    Returns:
+        "accuracy" from 0 to 1 and "loss", the mean.
+    """
     if not _writes(model, examples):
         found = evaluate(model, tokenizer, examples, batch_size, max_length)
         return {"accuracy": found.accuracy, "loss": found.loss}

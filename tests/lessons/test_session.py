@@ -10,6 +10,7 @@ from tiny_task import write_backbone, write_task
 from peftlab import FullFineTuning, HeadOnly, LoRA
 from peftlab.ledger.verdicts import Claim
 from peftlab.lessons import session as sessions
+from peftlab.lessons import stored as stored_runs
 from peftlab.lessons.lesson import Group, Lesson, Plan
 from peftlab.lessons.session import session
 from peftlab.runs.trial import Run, Trial
@@ -78,7 +79,7 @@ def lab(where, monkeypatch):
     runs += runs_of(ranks[2], where, 0.8, 0.9)
     runs += [replace(run, task="other", test_accuracy=0.1) for run in runs_of(HEAD, where, 0.0)]
     study = {"runs": runs, "command": "make it"}
-    monkeypatch.setattr(sessions, "stored", lambda name: {"09_toy_sweep": study}[name])
+    monkeypatch.setattr(stored_runs, "stored", lambda name: {"09_toy_sweep": study}[name])
     return session(LESSON, where | {"other": "left alone"})
 
 
@@ -171,7 +172,7 @@ def test_a_rerun_sweeps_instead_of_reading(where, monkeypatch):
         asked.append((lesson, plan.trials["LoRA"].method.rank, backbone, task))
         return {"runs": [], "command": "now"}
 
-    monkeypatch.setattr(sessions, "sweep", swept)
+    monkeypatch.setattr(stored_runs, "sweep", swept)
     lab = session(LESSON, where | {"rerun_sweep": True})
     assert lab.scores("head") == [] and lab.study["command"] == "now"
     assert asked == [(LESSON, 2, where["backbone"], where["task"])]

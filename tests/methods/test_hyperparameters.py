@@ -9,16 +9,8 @@ import pytest
 from peftlab.anatomy.catalog import catalog_config
 from peftlab.methods import METHODS
 from peftlab.methods.base import Method
-from peftlab.methods.hyperparameters import (
-    Number,
-    choice,
-    declared,
-    flag,
-    names,
-    number,
-    own,
-    whole,
-)
+from peftlab.methods.hyperparameters import choice, declared, flag, names, number, own, whole
+from peftlab.methods.kinds import Number
 
 every_hyperparameter = pytest.mark.parametrize(
     ("method", "name"),

@@ -89,6 +89,9 @@ def bottleneck_panel(measured: MeasuredAdapters) -> Panel:
 
     Args:
         measured: with at least one size and one deviation.
+
+    Returns:
+        The panel.
     """
     sizes = sorted({m for m, _ in measured.changes})
     stds = sorted({std for _, std in measured.changes})

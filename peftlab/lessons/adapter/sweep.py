@@ -20,13 +20,16 @@ STDS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the initial weights
 
 
 def plan(*, bottleneck: int, init_std: float, learning_rate: float, epochs: int, **_: Any) -> Plan:
-    """Adapters and their controls; adapters by size and by initial deviation; top layers alone.
+    """Plan adapters and their controls, adapters by size and initial deviation, and top layers.
 
     Args:
         bottleneck: of the live run.
         init_std: of the live run.
         learning_rate: of the live run.
         epochs: of the live run.
+
+    Returns:
+        The plan.
     """
 
     def adapters(label: str, **options: Any) -> Trial:

@@ -91,6 +91,9 @@ def biases_panel(measured: MeasuredBiases) -> Panel:
 
     Args:
         measured: of a backbone that has all eight kinds.
+
+    Returns:
+        The panel.
     """
     controls = {
         kind: widgets.Checkbox(value=kind in ("query", "mlp_in"), description=kind, indent=False)

@@ -19,12 +19,15 @@ SIZES = (50, 100, 250, 500, 1000)  # training sentences
 
 
 def plan(*, sentences: int, learning_rate: float, epochs: int, **_: Any) -> Plan:
-    """BitFit and its controls on few sentences; BitFit and full fine-tuning by their number.
+    """Plan BitFit and its controls on few sentences, and two series by the number of sentences.
 
     Args:
         sentences: of the training split, in all runs but those of the series.
         learning_rate: of the live run.
         epochs: of the live run.
+
+    Returns:
+        The plan.
     """
 
     def trial(
@@ -33,7 +36,7 @@ def plan(*, sentences: int, learning_rate: float, epochs: int, **_: Any) -> Plan
         return Trial(label=label, method=method, learning_rate=rate, epochs=passes, examples=n)
 
     def curve(method: Method, rate: float, steps: int) -> dict[int, Trial]:
-        """As many steps for every size: a batch has 16 sentences."""
+        # equally many steps for every size: a batch has 16 sentences
         return {
             n: trial(f"{method.name}, {n} sentences", method, rate, steps // -(-n // 16), n)
             for n in SIZES

@@ -95,6 +95,9 @@ def rank_panel(trained: TrainedUpdate) -> Panel:
 
     Args:
         trained: with at least one rank above 0.
+
+    Returns:
+        The panel.
     """
     ranks = [rank for rank in trained.accuracy if rank > 0]
     controls = {

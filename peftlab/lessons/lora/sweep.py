@@ -31,13 +31,16 @@ ALL_FOUR = ("query", "key", "value", "attention_output")
 
 
 def plan(*, rank: int, alpha: float, learning_rate: float, epochs: int, **_: Any) -> Plan:
-    """LoRA and its controls; LoRA at several ranks; several ways to spend one budget.
+    """Plan LoRA and its controls, LoRA at several ranks, and several ways to spend one budget.
 
     Args:
         rank: of the live run.
         alpha: of the live run.
         learning_rate: of the live run.
         epochs: of the live run.
+
+    Returns:
+        The plan.
     """
 
     def lora(label: str, **options: Any) -> Trial:
@@ -118,7 +121,14 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
 
 
 def full_spectra(lab: Session) -> dict[str, list[float]]:
-    """Singular values by matrix of a full fine-tuning: the live one, or else the stored one."""
+    """Find the singular values of a full fine-tuning: of the live one, or else of the stored one.
+
+    Args:
+        lab: the session.
+
+    Returns:
+        By matrix, the largest first.
+    """
     if "full" not in lab.live:
         return lab.study["full_spectra"]["spectra"]
     moved = updates(lab.live["full"].attachment)

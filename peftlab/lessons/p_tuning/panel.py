@@ -112,6 +112,9 @@ def template_panel(measured: MeasuredTemplates) -> Panel:
 
     Args:
         measured: what was measured.
+
+    Returns:
+        The panel.
     """
     controls = {
         "before": widgets.IntSlider(value=3, min=0, max=6, description="slots before"),

@@ -21,14 +21,17 @@ PLACES = ((3, 3), (6, 0), (0, 6), (0, 3), (3, 0), (1, 1))  # slots before and be
 
 
 def plan(*, task: str, template: str, learning_rate: float, epochs: int, **_: Any) -> Plan:
-    """P-Tuning and its controls; by prompt encoder and template on every relation; a grid.
+    """Plan P-Tuning and its controls, prompt encoders and templates on every relation, and a grid.
 
     Args:
-        task: without prompts of its own, a classification head answers and no target is in the
-            templates.
+        task: see `load_task`. In a task without prompts of its own a classification head answers,
+            and the templates have no target.
         template: of the live run.
         learning_rate: of the live run.
         epochs: of the live run.
+
+    Returns:
+        The plan.
     """
 
     def p_tuning(
@@ -109,16 +112,29 @@ def by_hand(
 
 
 def stored_by_hand(lab: Session) -> dict[str, dict[str, float]]:
-    """The stored accuracies of hand-written prompts, by relation and prompt.
+    """Read the stored accuracies of hand-written prompts.
+
+    Args:
+        lab: the session.
 
     Returns:
-        Nothing for a backbone other than the one that was measured.
+        Exact match from 0 to 1, by relation and then by prompt; nothing for a backbone other than
+        the one that was measured.
     """
     return stored("separation")["prompts"] if lab.backbone == PROMPTED else {}
 
 
 def learnt(lab: Session) -> dict[str, list[float]]:
-    """Test accuracies by relation, over the prompt encoders, two more templates and the seeds."""
+    """Collect the stored test accuracies of learnt templates.
+
+    They are those of the prompt encoders and of two more templates, over all seeds.
+
+    Args:
+        lab: the session.
+
+    Returns:
+        From 0 to 1, by relation; a relation without a stored run is left out.
+    """
     trials = [*lab.plan.series["encoder"].values(), *lab.plan.series["variant"].values()]
     found = {
         relation: [
@@ -130,7 +146,14 @@ def learnt(lab: Session) -> dict[str, list[float]]:
 
 
 def by_encoder(lab: Session) -> dict[str, list[Run]]:
-    """The stored runs of each prompt encoder, over all relations and seeds."""
+    """Collect the stored runs of each prompt encoder, over all relations and seeds.
+
+    Args:
+        lab: the session.
+
+    Returns:
+        The runs by kind of prompt encoder.
+    """
     relations = [f"facts/{name}" for name in load_task("facts").prompts]
     return {
         kind: [run for relation in relations for run in lab.runs(trial, task=relation)]

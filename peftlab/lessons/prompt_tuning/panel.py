@@ -96,7 +96,10 @@ def prompt_panel(measured: MeasuredPrompts, lengths: Sequence[int]) -> Panel:
 
     Args:
         measured: what was measured.
-        lengths: the lengths to choose from.
+        lengths: the lengths to choose from, at least one.
+
+    Returns:
+        The panel.
     """
     trained = [P for P in lengths if P in measured.accuracy] or list(lengths)
     controls = {

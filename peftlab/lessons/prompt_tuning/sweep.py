@@ -37,7 +37,10 @@ def plan(
     epochs: int,
     **_: Any,
 ) -> Plan:
-    """Prompt tuning and its controls; by length, rate and start; by size of the backbone; voters.
+    """Plan prompt tuning and its controls, three series, more backbones, and prompts that vote.
+
+    The series are by length, by learning rate and by start. Every backbone of `SIZES` gets prompt
+    tuning, full fine-tuning and the head alone.
 
     Args:
         backbone: whose tokenizer turns labels into rows to start from.
@@ -45,6 +48,9 @@ def plan(
         prompt_length: of the live run.
         learning_rate: of the live run.
         epochs: of the live run.
+
+    Returns:
+        The plan.
     """
 
     def prompt(label: str, rate: float = 3e-2, passes: int = 15, **options: Any) -> Trial:
@@ -124,7 +130,14 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
 
 
 def by_size(lab: Session) -> dict[str, dict[str, list[float]]]:
-    """Test accuracies by backbone and then by trial, of backbones that have all of them stored."""
+    """Collect the stored test accuracies of each backbone that has all its trials stored.
+
+    Args:
+        lab: the session.
+
+    Returns:
+        From 0 to 1, by backbone and then by trial, one for each seed.
+    """
     found = {
         name: {
             key: [run.test_accuracy for run in lab.runs(trial, backbone=name)]
@@ -136,7 +149,14 @@ def by_size(lab: Session) -> dict[str, dict[str, list[float]]]:
 
 
 def start_of(lab: Session) -> Tensor:
-    """The prompt of the live run before its training, (P, D); the same seed draws it again."""
+    """Make the prompt of the live run as it was before its training; the same seed draws it again.
+
+    Args:
+        lab: the session.
+
+    Returns:
+        (P, D).
+    """
     trial = lab.plan.trials["prompt"]
     model, _ = load_backbone(lab.backbone, trial.task(lab.task), seed=lab.seed)
     torch.manual_seed(lab.seed)
@@ -160,11 +180,14 @@ class FactPrompt(NamedTuple):
 
 
 def fact_prompt(lab: Session, relation: str) -> FactPrompt:
-    """Train a prompt now that asks for one relation, where the text is only the subject.
+    """Train a prompt now that asks for one relation; the text is only the subject.
 
     Args:
         lab: whose seed and plan count.
         relation: of the bundled facts, such as "capital".
+
+    Returns:
+        The prompt, and what it was trained with.
     """
     voter = lab.plan.series["voter"]["voter"]
     data = voter.task(f"facts/{relation}")

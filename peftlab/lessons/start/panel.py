@@ -11,7 +11,8 @@ from peftlab.anatomy.catalog import CATALOG, catalog_config
 from peftlab.figures.panel import Panel, Record, facts
 from peftlab.methods import METHODS
 from peftlab.methods.baselines import FullFineTuning
-from peftlab.methods.hyperparameters import Hyperparameter, Number, declared
+from peftlab.methods.hyperparameters import declared
+from peftlab.methods.kinds import Hyperparameter, Number
 
 MIB_PARTS = {
     "gradients": "gradient_mib",

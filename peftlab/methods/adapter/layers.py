@@ -42,7 +42,14 @@ class Bottleneck(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def change(self, h: Tensor) -> Tensor:
-        """What the adapter adds to h."""
+        """Compute what the adapter adds to its input.
+
+        Args:
+            h: (B, T, D).
+
+        Returns:
+            W_up f(W_down h + b_down) + b_up, (B, T, D), in the dtype of h.
+        """
         m = getattr(F, self.activation)(self.down(h.to(self.down.weight.dtype)))  # (B, T, M)
         return self.up(m).to(h.dtype)  # (B, T, D)
 

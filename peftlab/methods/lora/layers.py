@@ -166,10 +166,26 @@ class LoRAFusedLinear(Addition):
 
 
 def merged(base: nn.Module, delta_weight: Tensor) -> Tensor:
-    """The weight of `base` plus an update (d_out, d_in), in the layout and dtype of `base`."""
+    """Add an update to the weight of a frozen map.
+
+    Args:
+        base: the frozen map.
+        delta_weight: the update, (d_out, d_in).
+
+    Returns:
+        The sum, in the layout and dtype of `base`.
+    """
     return base.weight + as_linear(base, delta_weight).to(base.weight.dtype)
 
 
 def as_linear(base: nn.Module, weight: Tensor) -> Tensor:
-    """From the layout of `base` to (d_out, d_in) or back: Conv1D stores the transposed weight."""
+    """Turn a weight from the layout of `base` to that of `nn.Linear`, or back.
+
+    Args:
+        base: `nn.Linear`, or `Conv1D`, which stores the transposed weight.
+        weight: in one of the two layouts.
+
+    Returns:
+        The weight, transposed if `base` is a Conv1D.
+    """
     return weight if isinstance(base, nn.Linear) else weight.T

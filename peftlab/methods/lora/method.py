@@ -116,6 +116,12 @@ class LoRA(Method):
         """Put `update` into names of older files: "query.lora_A" is "query.update.lora_A" today.
 
         The parts of a fused projection, such as "c_attn.parts.query.lora_A", keep their names.
+
+        Args:
+            stored: see `Method.named_as_today`.
+
+        Returns:
+            The same tensors by today's names.
         """
         held = re.compile(r"(?<!\.update)(\.lora_[AB])$")
         fused = re.compile(r"\.parts\.\w+\.lora_[AB]$")

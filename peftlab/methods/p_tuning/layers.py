@@ -87,7 +87,12 @@ class SlotEmbedding(Addition):
             return self.encoder()
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Words from the table, slots from the encoder."""
+        """Words from the table, slots from the encoder.
+
+        Raises:
+            ValueError: nothing has a slot while training, or a text has a slot that the template
+                lacks.
+        """
         slots = ids < 0  # (B, T)
         if not slots.any():
             if self.training and torch.is_grad_enabled():  # generate goes on without slots
@@ -103,7 +108,16 @@ class SlotEmbedding(Addition):
         return torch.where(slots[..., None], filled, words)  # (B, T, D)
 
     def check_generation(self, model: PreTrainedModel, ids: Tensor, settings: dict) -> None:
-        """Refuse settings that would look for a slot among the words."""
+        """Refuse settings of `generate` that would look for a slot among the words.
+
+        Args:
+            model: which generates.
+            ids: of the input.
+            settings: what `generate` was given.
+
+        Raises:
+            ValueError: the input has slots, and a setting looks up its ids.
+        """
         if not (ids < 0).any():
             return
         look_up = LOOK_UP_ENCODED if model.config.is_encoder_decoder else LOOK_UP

@@ -113,7 +113,13 @@ class PTuning(Method):
         return self.template.count(SLOT)
 
     def prepare(self, task: Task) -> Task:
-        """The task with the template around its texts.
+        """Put the template around the texts of a task.
+
+        Args:
+            task: with texts, or with prompts that the template replaces.
+
+        Returns:
+            The task, with slots in its texts.
 
         Raises:
             ValueError: template or verbalizer does not fit the task.
@@ -129,7 +135,15 @@ class PTuning(Method):
         return slotted(task, self.slots)
 
     def parameter_count(self, config: Any, head: str | None = None) -> ParameterCount:
-        """As `Method.parameter_count`; stored are only the vectors of the slots."""
+        """Count as `Method.parameter_count` does; only the vectors of the slots are stored.
+
+        Args:
+            config: see `Method.parameter_count`.
+            head: see `Method.parameter_count`.
+
+        Returns:
+            The counts.
+        """
         count = super().parameter_count(config, head)
         kept = self.slots * anatomy.width(config) + self._tuned(config, head)
         return replace(count, stored=kept)
@@ -162,7 +176,12 @@ class PTuning(Method):
         return added + self._tuned(config, head)
 
     def attach(self, model: Any) -> Attachment:
-        """Let the slots embed to trained vectors; see `Method.attach`."""
+        """Let the slots embed to trained vectors; see `Method.attach`.
+
+        Raises:
+            ValueError: the model has a head, and the verbalizer wants words; or see
+                `Method.attach`.
+        """
         import torch
 
         from peftlab.attach import attaching, check_model, embedding

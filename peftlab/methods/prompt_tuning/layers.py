@@ -33,9 +33,9 @@ class SoftPrompt(LeadingRows):
 
     @property
     def each(self) -> Tensor | None:
-        """A prompt for each example, (B, P, D), in place of `prompt`; None where there is none.
+        """A prompt for each example, (B, P, D), in place of `prompt`; None where all get `prompt`.
 
-        A thread sets it for its own calls.
+        What a thread sets counts for its own calls alone.
         """
         return self._each.get()
 
@@ -49,7 +49,13 @@ class SoftPrompt(LeadingRows):
         return (self.prompt if self.each is None else self.each).shape[-2]
 
     def rows(self, batch: int) -> Tensor:
-        """The prompt of each example, (B, P, D).
+        """Give the prompt of each example.
+
+        Args:
+            batch: B, the number of examples.
+
+        Returns:
+            (B, P, D).
 
         Raises:
             ValueError: `each` has prompts for a batch of another size.
@@ -68,7 +74,7 @@ class SoftPrompt(LeadingRows):
 def initial_rows(
     table: nn.Module, P: int, init: str, tokens: tuple[tuple[int, ...], ...], common: int
 ) -> Tensor:
-    """Where a prompt starts; draws come from torch's global generator.
+    """Make the rows that a prompt starts with; draws come from torch's global generator.
 
     Args:
         table: embeds ids, (N,) -> (N, D).

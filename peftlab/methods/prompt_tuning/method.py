@@ -40,7 +40,15 @@ COMMON = 5000  # the vocabulary's first ids, its most frequent ones, from which 
 
 
 def token_ids(tokenizer: Any, texts: Iterable[str]) -> tuple[tuple[int, ...], ...]:
-    """The tokens of each text without special ones, for `PromptTuning(init_tokens=...)`."""
+    """Find the tokens of texts, for `PromptTuning(init_tokens=...)`.
+
+    Args:
+        tokenizer: of the backbone.
+        texts: such as the names of the labels.
+
+    Returns:
+        The ids of each text, without special tokens.
+    """
     return tuple(tuple(tokenizer(t, add_special_tokens=False).input_ids) for t in texts)
 
 

@@ -24,12 +24,12 @@ class Addition(nn.Module):
         """Names and shapes of what is left of the added parameters after `bake`."""
         return {name: p.shape for name, p in self.added_parameters().items()}
 
-    def check_generation(self, model: PreTrainedModel, ids: Tensor, settings: dict) -> None:
+    def check_generation(self, model: PreTrainedModel, ids: Tensor | None, settings: dict) -> None:
         """Refuse what `generate` cannot do with this module; here that is nothing.
 
         Args:
             model: which generates.
-            ids: of the input.
+            ids: of the input; None where it is given as embeddings.
             settings: what `generate` was given.
         """
 
@@ -52,6 +52,15 @@ class Insertion(nn.Module):
     def added_parameters(self) -> dict[str, nn.Parameter]:
         """What this module adds and trains: everything in it."""
         return dict(self.named_parameters())
+
+    def check_generation(self, model: PreTrainedModel, ids: Tensor | None, settings: dict) -> None:
+        """Refuse what `generate` cannot do with this module; here that is nothing.
+
+        Args:
+            model: which generates.
+            ids: of the input; None where it is given as embeddings.
+            settings: what `generate` was given.
+        """
 
     def connect(self, model: PreTrainedModel) -> list[RemovableHandle]:
         """Register the hooks on the modules of `model`; removing the handles undoes it."""

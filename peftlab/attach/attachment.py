@@ -173,10 +173,10 @@ class Attachment:
 
     # Undoing and folding
 
-    def check_generation(self, model: PreTrainedModel, ids: Tensor, settings: dict) -> None:
+    def check_generation(self, model: PreTrainedModel, ids: Tensor | None, settings: dict) -> None:
         """Refuse what `generate` cannot do with what was added; see `Addition`."""
-        for addition in self._placed.additions.values():
-            addition.check_generation(model, ids, settings)
+        for added in (*self._placed.additions.values(), *self._placed.insertions.values()):
+            added.check_generation(model, ids, settings)
 
     @property
     def plain(self) -> bool:

@@ -142,7 +142,7 @@ class OwnCalls:
             ValueError: see `check_generation` of the module that was added.
         """
         ids = settings.get("input_ids") if inputs is None else inputs
-        if ids is not None and not self.attachment.plain:
+        if not self.attachment.plain:
             given = generation_config or self.part.generation_config
             wanted = {name: value for name, value in vars(given).items() if value is not None}
             self.attachment.check_generation(self.part, ids, wanted | settings)

@@ -137,6 +137,31 @@ class LeadingRows(Insertion):
         """The rows of each example, (B, P, D); P is `virtual_tokens`."""
         raise NotImplementedError
 
+    def check_generation(self, model: PreTrainedModel, ids: Tensor | None, settings: dict) -> None:
+        """Refuse what counts the tokens in a decoder's cache, where the rows are tokens, too.
+
+        Args:
+            model: which generates.
+            ids: of the input; None where it is given as embeddings.
+            settings: what `generate` was given.
+
+        Raises:
+            ValueError: the input comes in pieces, or behind a filled cache.
+        """
+        if model.config.is_encoder_decoder:
+            return
+        if settings.get("prefill_chunk_size") is not None:
+            raise ValueError(
+                "prefill_chunk_size cuts the input into pieces, and virtual tokens stand before "
+                "all of it, behind the padding on its left; generate without prefill_chunk_size"
+            )
+        if tokens := cached(settings):
+            raise ValueError(
+                f"the cache holds {tokens} tokens, {self.virtual_tokens} of them virtual, which "
+                "generate would count as tokens of the input and leave out as many; generate "
+                "from the whole text, without a filled cache"
+            )
+
     def connect(self, model: PreTrainedModel) -> list[RemovableHandle]:
         """Put the rows in at the entry of `model`, and take them out again behind its layers.
 

@@ -21,10 +21,19 @@ def check_model(model: object) -> None:
 
 
 def embedding(model: PreTrainedModel) -> str:
-    """Path of the table that embeds the input ids: the encoder's where there is a decoder, too."""
+    """Path of the table that embeds the input ids: the encoder's where there is a decoder, too.
+
+    Raises:
+        TypeError: the table holds whole numbers.
+    """
     check_model(model)
     entry = anatomy.entry(model)
     wanted = model.get_submodule(entry).get_input_embeddings()
+    if not wanted.weight.is_floating_point():
+        raise TypeError(
+            f"the table that embeds tokens is stored as {wanted.weight.dtype}: it is quantized, "
+            "and no vector can train beside its rows; load the model without quantization"
+        )
     return next(
         name
         for name, module in model.named_modules(remove_duplicate=False)
@@ -69,19 +78,28 @@ def check_linear(module: nn.Module, name: str, floating: bool = False) -> None:
     Args:
         module: what stands in the place of a linear map.
         name: its path, for the message.
-        floating: whether its weight is read or changed, and so has to be of floating point.
+        floating: whether its weight is read or changed. Then it has to be a parameter of floating
+            point, in at least 16 bits, and nothing else may happen to it in the forward pass.
 
     Raises:
-        TypeError: another kind of module, or a weight of integers.
+        TypeError: another kind of module, or another kind of weight.
     """
+    kind = f"{type(module).__module__}.{type(module).__qualname__}"
     if not isinstance(module, nn.Linear | Conv1D):
-        kind = type(module)
         raise TypeError(
-            f"{name} must be an nn.Linear or a transformers Conv1D, got "
-            f"{kind.__module__}.{kind.__qualname__}; take the model as it was loaded, without what "
-            "another library put into it"
+            f"{name} must be an nn.Linear or a transformers Conv1D, got {kind}; take the model as "
+            "it was loaded, without what another library put into it"
         )
-    if floating and not module.weight.is_floating_point():
+    if not floating:
+        return
+    plain = type(module).forward in (nn.Linear.forward, Conv1D.forward)
+    if not plain or "weight" not in module._parameters:  # a norm, a mask or scales make it anew
+        raise TypeError(
+            f"{name} must be a plain nn.Linear or a transformers Conv1D, got {kind}: it computes "
+            "with another weight than the one it stores, so that no update could be merged; remove "
+            "its parametrization, pruning or quantization before attaching"
+        )
+    if not module.weight.is_floating_point() or module.weight.element_size() < 2:  # also float8
         raise TypeError(
             f"{name} must have a weight of floating point, got {module.weight.dtype}: it is "
             "quantized; load the model with dtype=torch.bfloat16 or float32 instead"

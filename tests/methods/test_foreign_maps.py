@@ -1,12 +1,16 @@
 """Where something else stands than a linear map, methods refuse it and name its type."""
 
+from functools import partial
+
 import peft
 import pytest
 import torch
 from tiny import batch, logits, randomise, tiny, unchanged
 from torch import nn
+from torch.nn.utils import parametrizations
+from torch.nn.utils.prune import l1_unstructured
 
-from peftlab import Adapter, BitFit, LoRA, anatomy
+from peftlab import Adapter, BitFit, LoRA, PromptTuning, anatomy
 from peftlab.attach import attachment_of, projections
 from peftlab.methods.lora.layers import LoRAFusedLinear, LoRALinear, LowRankUpdate
 
@@ -51,6 +55,51 @@ def test_a_weight_of_integers_is_refused_by_what_changes_the_weight(method):
     with pytest.raises(TypeError, match=r"weight of floating point, got torch\.int8.*dtype="):
         method.attach(model)
     assert attachment_of(model) is None
+
+
+class Halved(nn.Linear):
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight / 2, self.bias)
+
+
+def halved(module):
+    module.__class__ = Halved
+    return module
+
+
+@by_name(READING)
+@pytest.mark.parametrize(
+    "change",
+    [parametrizations.weight_norm, partial(l1_unstructured, name="weight", amount=0.5), halved],
+    ids=["parametrized", "pruned", "another forward"],
+)
+def test_a_map_that_computes_with_another_weight_than_it_stores_is_refused(method, change):
+    """Merging into what the map stores would move the logits without a word."""
+    model = tiny("bert")
+    change(model.encoder.layer[0].attention.self.query)
+    with unchanged(model), pytest.raises(TypeError, match=r"query must be a plain nn\.Linear"):
+        method.attach(model)
+
+
+@by_name(READING)
+def test_a_weight_of_eight_bits_is_refused_though_it_is_of_floating_point(method):
+    model = tiny("bert")
+    weight = model.encoder.layer[0].attention.self.query.weight
+    weight.requires_grad_(False).data = weight.data.to(torch.float8_e4m3fn)
+    with pytest.raises(TypeError, match=r"got torch\.float8_e4m3fn: it is quantized"):
+        method.attach(model)
+
+
+@pytest.mark.parametrize("init", ["vocabulary", "uniform"])
+def test_a_table_of_integers_gets_no_soft_prompt(init):
+    model = tiny("bert")
+    weight = model.embeddings.word_embeddings.weight
+    weight.requires_grad_(False).data = (10 * weight.data).to(torch.int8)
+    with (
+        unchanged(model),
+        pytest.raises(TypeError, match=r"tokens is stored as torch\.int8"),
+    ):
+        PromptTuning(init=init).attach(model)
 
 
 def test_an_adapter_only_needs_what_a_map_gives():

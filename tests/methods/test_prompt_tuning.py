@@ -426,3 +426,26 @@ def test_a_compiled_model_with_a_prompt_answers_as_before(padding):
     expected = logits(model, inputs)
     torch._dynamo.reset()
     torch.testing.assert_close(logits(torch.compile(model, backend="eager"), inputs), expected)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_what_counts_the_tokens_in_the_cache_is_refused_by_generate(family):
+    """A filled cache, and an input in pieces, which gave other tokens without a word."""
+    model = tiny(family, "causal_lm")
+    attached(model)
+    settings = {"max_new_tokens": 2, "do_sample": False, "pad_token_id": PAD}
+    ids = torch.tensor([[PAD, PAD, 5, 6, 7], [8, 9, 5, 6, 7]])
+    given = {"attention_mask": (ids != PAD).long()}
+    first = model.generate(ids, **given, **settings, return_dict_in_generate=True)
+    (name,) = set(CACHES) & set(first)
+    longer = torch.cat([first.sequences, torch.tensor([[5], [5]])], 1)
+    with pytest.raises(ValueError, match="without a filled cache"):
+        model.generate(longer, **settings, **{name: first[name]})
+    table = model.get_input_embeddings()
+    with pytest.raises(ValueError, match="without a filled cache"):
+        model.generate(inputs_embeds=table(longer), **settings, **{name: first[name]})
+    with pytest.raises(ValueError, match="without prefill_chunk_size"):
+        model.generate(ids, **given, **settings, prefill_chunk_size=2)
+    empty = transformers.DynamicCache(config=model.config)
+    again = model.generate(ids, **given, **settings, **{name: empty})
+    assert torch.equal(again, first.sequences)

@@ -107,18 +107,18 @@ class SlotEmbedding(Addition):
         filled = vectors[(-ids - 1).clamp(min=0)].to(words.dtype)  # (B, T, D)
         return torch.where(slots[..., None], filled, words)  # (B, T, D)
 
-    def check_generation(self, model: PreTrainedModel, ids: Tensor, settings: dict) -> None:
+    def check_generation(self, model: PreTrainedModel, ids: Tensor | None, settings: dict) -> None:
         """Refuse settings of `generate` that would look for a slot among the words.
 
         Args:
             model: which generates.
-            ids: of the input.
+            ids: of the input; None where it is given as embeddings.
             settings: what `generate` was given.
 
         Raises:
             ValueError: the input has slots, and a setting looks up its ids.
         """
-        if not (ids < 0).any():
+        if ids is None or not (ids < 0).any():
             return
         look_up = LOOK_UP_ENCODED if model.config.is_encoder_decoder else LOOK_UP
         for name, off in look_up.items():

@@ -50,7 +50,9 @@ def session(lesson: Lesson, parameters: Mapping[str, Any]) -> Session:
         The session of the lab.
 
     Raises:
-        ValueError: a parameter of the lesson is missing.
+        TypeError: a parameter is no number where the lesson's plan needs one.
+        ValueError: a parameter of the lesson is missing, or out of range for its plan. So a wrong
+            value stops the cell after the parameters, before anything trains.
     """
     if missing := [name for name in lesson.settings if name not in parameters]:
         raise ValueError(

@@ -19,16 +19,15 @@ class StoredRuns:
         lesson: what the lab is about.
         settings: its parameters by name.
         rerun: train the stored runs again instead of reading them.
+
+    Attributes:
+        plan: what the lesson trains with these settings; None where it trains nothing.
     """
 
     def __init__(self, lesson: Lesson, settings: dict[str, Any], rerun: bool = False):
         self.lesson, self.settings, self.rerun = lesson, settings, rerun
         self.backbone, self.task = settings["backbone"], settings["task"]
-
-    @cached_property
-    def plan(self) -> Plan:
-        """What the lesson trains, with this lab's parameters."""
-        return self.lesson.plan(**self.settings)
+        self.plan: Plan | None = lesson.plan(**settings) if lesson.plan else None
 
     @cached_property
     def study(self) -> dict[str, Any]:

@@ -39,6 +39,10 @@ class Trial:
         wording: a template that the texts are put into, such as "[X] [Y]"; see `Task.rephrase` and
             `tasks.verbalized`.
         words: pairs of label and word, which make the task a cloze with the word at [Y].
+
+    Raises:
+        TypeError: a number is none.
+        ValueError: `learning_rate`, `epochs` or `examples` is out of range.
     """
 
     label: str
@@ -53,6 +57,8 @@ class Trial:
     words: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        require_number("learning_rate", self.learning_rate, 1e-12, 1e3, example=1e-3)
+        require_number("epochs", self.epochs, 1, integer=True, example=3)
         if self.examples is not None:
             require_number("examples", self.examples, 1, integer=True)
 

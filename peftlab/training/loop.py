@@ -212,12 +212,12 @@ def decay_groups(parameters: Sequence[torch.Tensor], weight_decay: float) -> lis
 
 def _check(attachment: Attachment, task: Task, settings: dict[str, Any]) -> None:
     """Refuse what cannot be trained, before anything is touched."""
-    require_number("learning_rate", settings["learning_rate"], 1e-12, 1e3)
+    require_number("learning_rate", settings["learning_rate"], 1e-12, 1e3, example=1e-3)
     require_number("warmup", settings["warmup"], 0, 1)
     require_number("weight_decay", settings["weight_decay"], 0, 1e3)
     require_number("max_grad_norm", settings["max_grad_norm"], 1e-12)
-    for name in ("epochs", "batch_size", "max_length"):
-        require_number(name, settings[name], 1, integer=True)
+    for name, example in {"epochs": 3, "batch_size": 16, "max_length": 128}.items():
+        require_number(name, settings[name], 1, integer=True, example=example)
     if attachment.merged:
         raise ValueError(
             "the attachment is merged, so that nothing of it would train; call unmerge() first"

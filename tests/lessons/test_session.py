@@ -9,6 +9,7 @@ from tiny_task import write_backbone, write_task
 
 from peftlab import FullFineTuning, HeadOnly, LoRA
 from peftlab.ledger.verdicts import Claim
+from peftlab.lessons import lora
 from peftlab.lessons import session as sessions
 from peftlab.lessons import stored as stored_runs
 from peftlab.lessons.lesson import Group, Lesson, Plan
@@ -134,6 +135,21 @@ def test_live_runs_are_held_against_stored_ones(lab):
     trials = lab.trials_table()
     assert [row["stored runs"] for row in trials.rows] == [2, 2, 0]
     assert trials.caption == "Stored by: make it"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"rank": 0}, "rank must be at least 1, got 0; write for example rank=8"),
+        ({"epochs": -1}, "epochs must be at least 1, got -1; write for example epochs=3"),
+        ({"learning_rate": 0.0}, "learning_rate must be from 1e-12 to 1000, got 0.0; write"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_when_the_session_opens(where, wrong, said):
+    """The cell after the parameters stops, and not one in the middle of the lab."""
+    parameters = {"alpha": 16.0, "learning_rate": 1e-3, "epochs": 1}
+    with pytest.raises(ValueError, match=said):
+        session(lora.LESSON, where | parameters | wrong)
 
 
 def test_a_count_is_shown_as_got_in_three_ways(lab):

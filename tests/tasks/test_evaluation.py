@@ -19,7 +19,8 @@ def test_words_that_were_cut_off_are_wrong():
 
 
 @pytest.mark.parametrize(
-    "module", ["tasks", "evaluation", "metrics", "word_counting", "seeds", "figures"]
+    "module",
+    ["tasks", "tasks.evaluation", "tasks.scores", "tasks.word_counting", "seeds", "figures"],
 )
 def test_scoring_and_drawing_import_no_torch(module):
     script = f"import sys, peftlab.{module}; assert 'torch' not in sys.modules"

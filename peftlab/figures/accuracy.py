@@ -83,7 +83,7 @@ def accuracy_dots(
         mean, spread = mean_and_spread([100 * v for v in values])
         axes.barh(i, mean, color=colour, alpha=0.35, height=0.6)
         axes.plot([100 * v for v in values], [i] * len(values), "o", color=colour, markersize=5)
-        axes.text(101, i, f"{mean:.1f} ± {spread:.1f}", va="center", fontsize=9)
+        axes.text(103, i, f"{mean:.1f} ± {spread:.1f}", va="center", fontsize=9)
         seeds = "1 seed" if len(values) == 1 else f"{len(values)} seeds"
         said.append(f"{label} {mean:.1f} ± {spread:.1f} % over {seeds}")
     if baseline is not None:
@@ -91,7 +91,7 @@ def accuracy_dots(
         said.append(f"majority class {100 * baseline:.1f} %")
     axes.set_title(title, **TITLE)
     axes.set(
-        xlabel="test accuracy in %; each dot is a seed, the bar ends at their mean", xlim=(0, 114)
+        xlabel="test accuracy in %; each dot is a seed, the bar ends at their mean", xlim=(0, 116)
     )
     axes.set_xticks(range(0, 101, 20))
     axes.set_yticks(range(len(groups)), list(groups))

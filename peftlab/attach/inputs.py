@@ -1,7 +1,7 @@
 """What a call of a model was given, read for a method that adds virtual tokens to it.
 
-A method may put rows before the input, or keys and values into every layer. Then the mask, the
-cache and the positions of the call have to follow. Where they cannot follow, the call is refused.
+Whatever a method puts beside the input, rows before it or keys and values in every layer, the call
+has a mask, a cache and a table of positions that have to follow, or that it has to be refused for.
 """
 
 from __future__ import annotations
@@ -20,28 +20,13 @@ CACHES = ("cache", "past_key_values")  # transformers 5.24 renamed the second on
 
 
 def arguments(signature: inspect.Signature, args: tuple, kwargs: dict) -> dict[str, Any]:
-    """Name what a call was given.
-
-    Args:
-        signature: of the function that was called.
-        args: given by place.
-        kwargs: given by name.
-
-    Returns:
-        Everything by name; arguments that were not given are absent.
-    """
+    """What a call was given, by name."""
     given = signature.bind_partial(*args, **kwargs).arguments
     return given | given.pop("kwargs", {})
 
 
 def cached(given: dict[str, Any]) -> int:
-    """Count the tokens that a call has in its cache already.
-
-    Args:
-        given: the arguments of the call by name.
-
-    Returns:
-        Tokens, virtual ones included; 0 without a cache.
+    """How many tokens a call has in its cache already, virtual ones included.
 
     Raises:
         ValueError: the cache has a fixed size, which was chosen without the virtual tokens.
@@ -58,13 +43,7 @@ def cached(given: dict[str, Any]) -> int:
 
 
 def read_mask(given: dict[str, Any]) -> Tensor | None:
-    """Read the attention mask of a call.
-
-    Args:
-        given: the arguments of the call by name.
-
-    Returns:
-        (B, T), or None where none was given.
+    """The attention mask of a call, (B, T), or None.
 
     Raises:
         ValueError: a mask of another shape, into which no virtual token could be put.
@@ -80,16 +59,7 @@ def read_mask(given: dict[str, Any]) -> Tensor | None:
 
 
 def check_room(config: Any, P: int, tokens: int) -> None:
-    """Refuse an input that the table of positions has no room for.
-
-    Args:
-        config: of the model.
-        P: virtual tokens.
-        tokens: of the input, those in the cache included.
-
-    Raises:
-        ValueError: they need more positions than the model has.
-    """
+    """Refuse what the table of positions has no room for."""
     room = anatomy.position_room(config)
     if room is not None and P + tokens > room:
         raise ValueError(
@@ -100,14 +70,7 @@ def check_room(config: Any, P: int, tokens: int) -> None:
 
 
 def check_cache_name(entry: nn.Module) -> None:
-    """Refuse a decoder that takes its cache under a name that is not in `CACHES`.
-
-    Args:
-        entry: the module that takes the cache.
-
-    Raises:
-        ValueError: it has no argument of one of these names.
-    """
+    """Refuse a decoder that takes its cache under a name that is not in `CACHES`."""
     if not any(name in inspect.signature(entry.forward).parameters for name in CACHES):
         raise ValueError(
             f"{type(entry).__name__} of transformers {transformers.__version__} takes no cache "
@@ -117,9 +80,9 @@ def check_cache_name(entry: nn.Module) -> None:
 
 
 class PerThread:
-    """A value of its own for each thread: several threads may call one model at the same time.
+    """A value of its own for each thread, None at first: threads may call one model at once.
 
-    The value is None until the thread sets it. A copy, also a pickled one, starts with None.
+    A copy, also a pickled one, starts with None.
     """
 
     def __init__(self) -> None:
@@ -132,11 +95,7 @@ class PerThread:
 
     @torch.compiler.disable
     def set(self, value: Any) -> None:
-        """Set the value of the thread that asks.
-
-        Args:
-            value: anything.
-        """
+        """Give this thread a value."""
         self._here.value = value
 
     def __reduce__(self) -> tuple:

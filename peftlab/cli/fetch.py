@@ -32,9 +32,10 @@ def fetch(names: tuple[str, ...], only_list: bool, source: Path | None) -> None:
     Example: peftlab fetch movies
     """
     from peftlab import fetching
+    from peftlab.backbones import FETCHED
     from peftlab.tasks import RATED
 
-    known = dict(RATED)
+    known = FETCHED | RATED
     if unknown := [name for name in names if name not in known]:
         raise Refused(f"nothing to fetch is called {unknown[0]!r}; there are: {', '.join(known)}")
     chosen = [known[name] for name in dict.fromkeys(names)] or list(known.values())

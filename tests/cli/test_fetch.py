@@ -50,7 +50,7 @@ def test_list_shows_what_there_is_and_brings_nothing(asked, home):
 def test_wrong_input_is_refused(tmp_path):
     result = invoke("films")
     assert result.exit_code == 2
-    assert "nothing to fetch is called 'films'; there are: movies, " in result.stderr
+    assert "nothing to fetch is called 'films'; there are: smollm2, movies, " in result.stderr
     result = invoke("movies", "--from", tmp_path)
     assert result.exit_code == 2
     assert "vaderSentiment-3.3.2.tar.gz is missing" in result.stderr

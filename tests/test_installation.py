@@ -76,3 +76,23 @@ def test_trainer_runs_beside_the_package_without_the_hub_library(tmp_path):
     if installed("datasets"):
         pytest.skip("the hub's library is installed, so its name is taken rightly")
     run_outside(ONE_STEP_OF_TRAINER, tmp_path)
+
+
+def test_rows_of_the_hub_library_become_a_task(tmp_path, monkeypatch):
+    if not installed("datasets"):
+        pytest.skip("the hub's library is not installed: pip install 'peftlab[hub]'")
+    import datasets
+
+    from peftlab import load_task
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    label = datasets.ClassLabel(names=["bad", "good"])
+    for split, size in {"train": 20, "validation": 4, "test": 6}.items():
+        rows = [f"{split} {row},{row % 2}" for row in range(size)]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["sentence,label", *rows]))
+    loaded = datasets.load_dataset(str(tmp_path), cache_dir=tmp_path / "cache")
+    loaded = loaded.cast_column("label", label)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *asked: loaded)
+    task = load_task("hub:owner/set")
+    assert task.labels == ("bad", "good") and len(task.train) == 20
+    assert (task.test[1].text, task.test[1].label) == ("test 1", 1)

@@ -2,7 +2,8 @@
 
 from peftlab.attach.additions import Addition, Insertion
 from peftlab.attach.attaching import attaching
-from peftlab.attach.attachment import Attachment, attachment_of
+from peftlab.attach.attachment import Attachment
+from peftlab.attach.calls import attachment_of
 from peftlab.attach.places import (
     check_linear,
     check_model,

@@ -1,4 +1,4 @@
-"""What a method may add to a model: a module around a frozen one, or one led to by hooks."""
+"""What a method may add to a model: a module around a frozen one, or a new one with hooks."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from transformers import PreTrainedModel
 
 
 class Addition(nn.Module):
-    """A module in the place of a frozen one: holds it as `base`, adds parameters beside it."""
+    """A module in the place of a frozen one: it holds that one as `base` and adds parameters."""
 
     base: nn.Module
 
     def added_parameters(self) -> dict[str, nn.Parameter]:
-        """What this module adds and trains: everything in it but the frozen base."""
+        """Everything in this module that trains: all but the frozen base."""
         return {name: p for name, p in self.named_parameters() if not name.startswith("base.")}
 
     def bake(self) -> None:
-        """Replace what only training needs by what it computes; here nothing is of that kind."""
+        """Replace what only training needs by its result; here there is nothing of that kind."""
 
     def baked_shapes(self) -> dict[str, torch.Size]:
         """Names and shapes of what is left of the added parameters after `bake`."""
@@ -34,7 +34,10 @@ class Addition(nn.Module):
         """
 
     def merged_weight(self) -> Tensor:
-        """The weight of `base` with the addition folded in, in the layout of `base`.
+        """Fold the addition into the weight of `base`.
+
+        Returns:
+            The weight, in the layout of `base`.
 
         Raises:
             TypeError: this kind of addition cannot be folded into a weight.
@@ -45,12 +48,12 @@ class Addition(nn.Module):
 
 
 class Insertion(nn.Module):
-    """A module set into the model as a new one, which hooks lead the model's values through."""
+    """A module that is new in the model. Hooks lead the model's values through it."""
 
     virtual_tokens = 0  # tokens that it puts beside those of the input
 
     def added_parameters(self) -> dict[str, nn.Parameter]:
-        """What this module adds and trains: everything in it."""
+        """Everything in this module trains."""
         return dict(self.named_parameters())
 
     def check_generation(self, model: PreTrainedModel, ids: Tensor | None, settings: dict) -> None:
@@ -63,5 +66,15 @@ class Insertion(nn.Module):
         """
 
     def connect(self, model: PreTrainedModel) -> list[RemovableHandle]:
-        """Register the hooks on the modules of `model`; removing the handles undoes it."""
+        """Register the hooks on the modules of a model; a subclass says which.
+
+        Args:
+            model: that the module was added to.
+
+        Returns:
+            The handles of the hooks; removing them undoes it.
+
+        Raises:
+            NotImplementedError: always, in this base class.
+        """
         raise NotImplementedError

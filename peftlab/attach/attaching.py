@@ -10,7 +10,8 @@ from transformers import PreTrainedModel
 
 from peftlab import anatomy
 from peftlab.attach.additions import Addition, Insertion
-from peftlab.attach.attachment import Attachment, attachment_of
+from peftlab.attach.attachment import Attachment
+from peftlab.attach.calls import attachment_of
 from peftlab.attach.places import check_model
 from peftlab.releases import warn_if_untested
 
@@ -22,11 +23,21 @@ warn_if_untested()
 
 @contextmanager
 def attaching(method: Method, model: PreTrainedModel) -> Iterator[Attachment]:
-    """Freeze `model`, let the body add to it, tune the head; undo everything if the body raises.
+    """Freeze a model, let the body of the `with` add to it, and let the head train.
+
+    If the body raises, everything is undone.
+
+    Args:
+        method: which is attached.
+        model: of a supported family.
+
+    Yields:
+        The attachment, for the body to add to.
 
     Raises:
-        ValueError: a method is attached to `model` already, or to a part that it shares with
-            another model.
+        TypeError: `model` is no transformers model.
+        ValueError: its family or head is not supported, or a method is attached already to it or to
+            a part that it shares with another model.
     """
     check_model(model)
     for module in model.modules():

@@ -21,7 +21,7 @@ from peftlab import anatomy
 from peftlab.anatomy import ParameterCount
 from peftlab.attach import storage
 from peftlab.attach.additions import Addition, Insertion
-from peftlab.attach.calls import OwnCalls
+from peftlab.attach.calls import OwnCalls, attachment_of
 from peftlab.attach.counting import live_count
 from peftlab.attach.placement import Placement
 from peftlab.attach.tuned import Tuned
@@ -38,10 +38,12 @@ class Attachment:
 
     Methods create it through `attaching`; a user gets it from `method.attach(model)`.
 
-    Attributes:
+    Args:
         model: the same object that was given to `attach`; it takes the same batches and still
             generates.
         method: the method that was attached.
+
+    Attributes:
         merged: whether the additions are folded into the backbone's weights at the moment.
         baked: whether what only training needed is dropped, see `bake`.
         tuned: the existing parameters that train.
@@ -64,7 +66,7 @@ class Attachment:
     # Building, for the methods
 
     def add(self, name: str, addition: Addition) -> None:
-        """Put `addition` where the module `name` stands.
+        """Put an addition where the module that it holds stands; see `Placement.add`.
 
         Args:
             name: path of a module of the model.
@@ -73,7 +75,7 @@ class Attachment:
         self._placed.add(name, addition)
 
     def insert(self, name: str, insertion: Insertion) -> None:
-        """Set `insertion` into the model as a new module.
+        """Set an insertion into the model as a new module; see `Placement.insert`.
 
         Args:
             name: its path; the module above it exists.
@@ -82,7 +84,10 @@ class Attachment:
         self._placed.insert(name, insertion)
 
     def insertions(self) -> list[Insertion]:
-        """The modules that `insert` set into the model.
+        """Give the modules that `insert` set into the model.
+
+        Returns:
+            In the order in which they were inserted.
 
         Raises:
             ValueError: detached, or inside `disabled`.
@@ -96,19 +101,11 @@ class Attachment:
         return sum(insertion.virtual_tokens for insertion in self._placed.insertions.values())
 
     def tune(self, name: str, learning_rate: float | None = None) -> None:
-        """Train the existing parameter `name`; `detach` and `disabled` put its value back.
-
-        Args:
-            name: of a parameter of the model.
-            learning_rate: its own highest one; None trains it at that of all the others.
-
-        Raises:
-            ValueError: it is stored in whole numbers, which no gradient can move.
-        """
+        """Train an existing parameter until `detach` or `disabled`; see `Tuned.add`."""
         self.tuned.add(name, learning_rate)
 
     def tune_backbone(self, learning_rate: float | None = None) -> None:
-        """`tune` everything that the pretrained model has, without a fresh head."""
+        """Train everything that the pretrained model has, without a fresh head; see `tune`."""
         heads = tuple(f"{name}." for name in anatomy.head_modules(self.model))
         added = set(self.parameters())
         for name, parameter in self.model.named_parameters():
@@ -168,13 +165,13 @@ class Attachment:
         return live_count(self.model, self._placed, self.tuned)
 
     def save(self, folder: str | Path) -> Path:
-        """Write what the method added to `folder`; see `storage.save`."""
+        """Write what the method added to a folder; see `storage.save`."""
         return storage.save(self, folder)
 
     # Undoing and folding
 
     def check_generation(self, model: PreTrainedModel, ids: Tensor | None, settings: dict) -> None:
-        """Refuse what `generate` cannot do with what was added; see `Addition`."""
+        """Refuse what `generate` cannot do with the method; see `Addition.check_generation`."""
         for added in (*self._placed.additions.values(), *self._placed.insertions.values()):
             added.check_generation(model, ids, settings)
 
@@ -187,7 +184,11 @@ class Attachment:
 
     @contextmanager
     def set_aside(self) -> Iterator[None]:
-        """The frozen modules in the place of the additions, with the values that they have now."""
+        """Put the frozen modules, as they are now, where the additions stand, for a `with` block.
+
+        Yields:
+            Nothing.
+        """
         if self.plain:
             yield
             return
@@ -245,7 +246,11 @@ class Attachment:
 
     @contextmanager
     def disabled(self) -> Iterator[PreTrainedModel]:
-        """The plain backbone, with the head it had, for the length of a `with` block."""
+        """Give the plain backbone, with the head it had, for the length of a `with` block.
+
+        Yields:
+            The model.
+        """
         if self._disabled:  # by a block around this one
             yield self.model
             return
@@ -291,8 +296,3 @@ class Attachment:
             raise ValueError(f"cannot {what}: this attachment is detached; attach the method again")
         if self._disabled:
             raise ValueError(f"cannot {what} inside disabled(); leave its with block first")
-
-
-def attachment_of(model: nn.Module) -> Attachment | None:
-    """The attachment that a model, or the model around it, carries, or None."""
-    return getattr(model, "_peftlab_attachment", None)

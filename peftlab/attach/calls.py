@@ -1,9 +1,9 @@
-"""The calls of a transformers model that need its plain modules, while a method stands in it.
+"""The calls of a transformers model that a method answers while it stands in the model.
 
-`save_pretrained` would write names that no plain model has, `tie_weights` would look for a table
-that an addition holds, and `resize_token_embeddings` would leave `detach` nothing to put back.
-`generate` has settings that some methods cannot serve. Each model that carries a method therefore
-answers them through `OwnCalls`.
+They need the plain modules. `save_pretrained` would write names that no plain model has.
+`tie_weights` would look for a table that an addition holds. `resize_token_embeddings` would leave
+`detach` nothing to put back. `generate` has settings that some methods cannot serve. So each model
+that carries a method answers these calls through `OwnCalls`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ CALLS = ("save_pretrained", "resize_token_embeddings", "tie_weights", "generate"
 
 
 class OwnCalls:
-    """What a model, or a model inside of it, answers in place of its own calls.
+    """What a model answers in place of its own calls; so does each model inside of it.
 
     Args:
-        part: the model.
-        attachment: of the method that it, or the model around it, carries.
+        part: the model, or one inside of it.
+        attachment: of the method that the model carries.
     """
 
     def __init__(self, part: PreTrainedModel, attachment: Attachment):
@@ -67,12 +67,20 @@ class OwnCalls:
         push_to_hub: bool = False,
         **settings: Any,
     ) -> None:
-        """Write what `from_pretrained` reads, or, while a method adds to the model, the method.
+        """Write the method; or, where nothing is added at the moment, the model.
 
-        A plain model is written as ever: merged, inside `disabled`, or with a method that only
-        tunes what is there. Otherwise the folder gets the files of `Attachment.save`, which
-        `peftlab.load` reads, and an index by which transformers' Trainer finds the tensors again.
-        It gets no config, so that `from_pretrained` refuses it.
+        A plain model is written as ever, for `from_pretrained`. A model is plain when it is merged,
+        inside `disabled`, or when its method only tunes what is there. Otherwise the folder gets
+        the files of `Attachment.save`, which `peftlab.load` reads, and an index by which
+        transformers' Trainer finds the tensors again. It gets no config, so that `from_pretrained`
+        refuses it.
+
+        Args:
+            save_directory: the folder.
+            is_main_process: False writes nothing, as in transformers.
+            state_dict: of a plain model, the tensors to write; ignored where the method is written.
+            push_to_hub: of a plain model, whether to upload it.
+            **settings: of transformers' `save_pretrained`.
 
         Raises:
             ValueError: the folder holds a plain model, or `push_to_hub` is set.
@@ -109,7 +117,15 @@ class OwnCalls:
         pad_to_multiple_of: int | None = None,
         mean_resizing: bool = True,
     ) -> nn.Module:
-        """The table that embeds tokens; another size is refused.
+        """Give the table that embeds tokens; another size is refused.
+
+        Args:
+            new_num_tokens: None, or the number of rows that the table has.
+            pad_to_multiple_of: None or 1.
+            mean_resizing: as in transformers; nothing depends on it here.
+
+        Returns:
+            The table.
 
         Raises:
             ValueError: the size would change, and `detach` could not give the old table back.
@@ -125,7 +141,12 @@ class OwnCalls:
         )
 
     def tie_weights(self, *args: Any, **settings: Any) -> None:
-        """Tie the weights of the plain modules, which additions hold."""
+        """Tie the weights of the plain modules, with the additions set aside.
+
+        Args:
+            *args: of transformers' `tie_weights`.
+            **settings: of transformers' `tie_weights`.
+        """
         with self.attachment.set_aside():
             self._own("tie_weights")(*args, **settings)
 
@@ -136,7 +157,16 @@ class OwnCalls:
         *args: Any,
         **settings: Any,
     ) -> Any:
-        """Write as ever, except where what a method added cannot serve a setting.
+        """Write as ever, but refuse a setting that the method cannot serve.
+
+        Args:
+            inputs: ids of the input, (B, T).
+            generation_config: of transformers' `generate`.
+            *args: of transformers' `generate`.
+            **settings: of transformers' `generate`.
+
+        Returns:
+            What transformers' `generate` gives.
 
         Raises:
             ValueError: see `check_generation` of the module that was added.
@@ -147,3 +177,15 @@ class OwnCalls:
             wanted = {name: value for name, value in vars(given).items() if value is not None}
             self.attachment.check_generation(self.part, ids, wanted | settings)
         return self._own("generate")(inputs, generation_config, *args, **settings)
+
+
+def attachment_of(model: nn.Module) -> Attachment | None:
+    """Find the attachment of a model.
+
+    Args:
+        model: a model, or a part of one.
+
+    Returns:
+        What the model, or the model around it, carries; None where there is nothing.
+    """
+    return getattr(model, "_peftlab_attachment", None)

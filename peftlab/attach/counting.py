@@ -17,6 +17,9 @@ def live_count(model: PreTrainedModel, placed: Placement, tuned: Tuned) -> Param
         model: which carries the method.
         placed: what the method put into it.
         tuned: the existing parameters that train.
+
+    Returns:
+        The counts.
     """
     heads = tuple(f"{name}." for name in anatomy.head_modules(model))
     added = placed.added_parameters()

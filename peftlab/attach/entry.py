@@ -1,18 +1,11 @@
-"""Rows in front of what a model reads, and out of what it gives; for every family of the table.
+"""Rows in front of what a model reads, taken out of what it gives; for every supported family.
 
 The rows go in where the model takes its input ids. They come out behind its layers, so that logits,
-labels and the head keep their places. Left of the rows there is only padding: where a batch is
-padded on the left, the rows stand between padding and text, so that a text gets the same positions,
+labels and the head keep their places. Only padding stands to the left of the rows: where a batch is
+padded on the left, the rows stand between padding and text. So a text gets the same positions,
 absolute or relative, whatever it is padded with.
 
-A worked example: two virtual tokens P before the text `a b`, which is padded to four places.
-
-    input           pad pad  a   b
-    with rows       pad pad  P   P   a   b      insert(rows, values, at=2)
-    attention mask   0   0   1   1   1   1
-    position         0   0   0   1   2   3      only the padding on the left is skipped
-    states           s0  s1  s2  s3  s4  s5     what the layers make of it
-    output           s4  s4  s4  s5             take_out(states, 2, at=2): padding repeats `a`
+The index arithmetic of this, with a worked example, stands in `peftlab/attach/rows.py`.
 
 Axes: B batch, T tokens, D width, P rows.
 """
@@ -38,75 +31,7 @@ from peftlab.attach.inputs import (
     check_room,
     read_mask,
 )
-
-
-def insert(rows: Tensor, values: Tensor, at: Tensor | None) -> Tensor:
-    """Put `rows` into `values`, in each example in front of its own index.
-
-    Args:
-        rows: what to put in.
-        values: what to put it into.
-        at: the index of the first row in each example; None puts all rows in front.
-
-    Shape:
-        (B, P, ...), (B, T, ...), (B,) -> (B, P + T, ...)
-    """
-    both = torch.cat([rows, values], dim=1)  # (B, P + T, ...)
-    if at is None:
-        return both
-    P, n = rows.shape[1], at[:, None]
-    j = torch.arange(both.shape[1], device=both.device)[None]
-    order = torch.where(j < n, P + j, torch.where(j < n + P, j - n, j))  # (B, P + T)
-    return both.gather(1, _over(order, both))
-
-
-def take_out(values: Tensor, P: int, at: Tensor | None) -> Tensor:
-    """Undo `insert`, with the value of the text's first token wherever padding stands before it.
-
-    So a head that reads the first place reads that token, not padding.
-
-    Shape:
-        (B, P + T, ...), (B,) -> (B, T, ...)
-    """
-    if at is None:
-        return values[:, P:]
-    t = torch.arange(values.shape[1] - P, device=values.device)[None]
-    return values.gather(1, _over(P + torch.maximum(t, at[:, None]), values))
-
-
-def leading(mask: Tensor | None) -> Tensor | None:
-    """How much padding each text has on its left, (B,); None where no text has any.
-
-    A text of nothing but padding counts as one without.
-    """
-    if mask is None:
-        return None
-    pads = (mask.cumsum(1) == 0).sum(1)
-    pads = pads.masked_fill(pads == mask.shape[1], 0)
-    return pads if pads.any() else None
-
-
-def positions(counts: Tensor, P: int, at: Tensor | None) -> Tensor:
-    """Where rows and text stand, counted from 0: the rows first, then each token that counts.
-
-    A token that doesn't count stays at the place of the one before it.
-
-    Args:
-        counts: which tokens of the text move the count on, of whole numbers or booleans.
-        P: rows.
-        at: see `insert`.
-
-    Shape:
-        (B, T), (B,) -> (B, P + T)
-    """
-    rows = torch.arange(P, device=counts.device).expand(len(counts), -1)
-    return insert(rows, (P - 1 + counts.cumsum(1)).clamp(min=0), at)
-
-
-def _over(index: Tensor, values: Tensor) -> Tensor:
-    """An index (B, T) for `gather` on values with more axes."""
-    more = values.ndim - 2
-    return index.reshape(*index.shape, *[1] * more).expand(*index.shape, *values.shape[2:])
+from peftlab.attach.rows import insert, leading, positions, take_out
 
 
 class Inside(NamedTuple):
@@ -124,9 +49,9 @@ class Inside(NamedTuple):
 
 
 class LeadingRows(Insertion):
-    """Rows that stand before every input of a model; a subclass says which.
+    """Rows that stand before every input of a model; a subclass says which rows.
 
-    A decoder beside the encoder looks at the rows as well.
+    Where an encoder has a decoder, the decoder's cross-attention sees the rows as well.
     """
 
     def __init__(self) -> None:
@@ -134,7 +59,17 @@ class LeadingRows(Insertion):
         self._inside = PerThread()  # set from the entry of a call to its exit
 
     def rows(self, batch: int) -> Tensor:
-        """The rows of each example, (B, P, D); P is `virtual_tokens`."""
+        """Give the rows of each example.
+
+        Args:
+            batch: B, the number of examples.
+
+        Returns:
+            (B, P, D); P is `virtual_tokens`.
+
+        Raises:
+            NotImplementedError: always, in this base class.
+        """
         raise NotImplementedError
 
     def check_generation(self, model: PreTrainedModel, ids: Tensor | None, settings: dict) -> None:
@@ -163,7 +98,13 @@ class LeadingRows(Insertion):
             )
 
     def connect(self, model: PreTrainedModel) -> list[RemovableHandle]:
-        """Put the rows in at the entry of `model`, and take them out again behind its layers.
+        """Put the rows in at the entry of a model, and take them out again behind its layers.
+
+        Args:
+            model: that the module was added to.
+
+        Returns:
+            The handles of the hooks.
 
         Raises:
             ValueError: this version of transformers calls a decoder's cache by an unknown name.
@@ -219,7 +160,7 @@ class LeadingRows(Insertion):
         return (), given | {"inputs_embeds": embeds}
 
     def _places(self, own, text, at, past: int, B: int, tokens: int, device) -> Tensor:
-        """Places in the table of positions, of rows and text; with a cache of its new part."""
+        """Where rows and text stand in the table of positions; with a cache only its new tokens."""
         P, starts = self.virtual_tokens, anatomy.family(self._config).first_position
         first = 0 if starts is None else starts(self._config)
         if own is not None:  # as the caller, or generate, wants them

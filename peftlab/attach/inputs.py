@@ -1,7 +1,7 @@
 """What a call of a model was given, read for a method that adds virtual tokens to it.
 
-Whatever a method puts beside the input, rows before it or keys and values in every layer, the call
-has a mask, a cache and a table of positions that have to follow, or that it has to be refused for.
+A method may put rows before the input, or keys and values into every layer. Then the mask, the
+cache and the positions of the call have to follow. Where they cannot follow, the call is refused.
 """
 
 from __future__ import annotations
@@ -20,13 +20,28 @@ CACHES = ("cache", "past_key_values")  # transformers 5.24 renamed the second on
 
 
 def arguments(signature: inspect.Signature, args: tuple, kwargs: dict) -> dict[str, Any]:
-    """What a call was given, by name."""
+    """Name what a call was given.
+
+    Args:
+        signature: of the function that was called.
+        args: given by place.
+        kwargs: given by name.
+
+    Returns:
+        Everything by name; arguments that were not given are absent.
+    """
     given = signature.bind_partial(*args, **kwargs).arguments
     return given | given.pop("kwargs", {})
 
 
 def cached(given: dict[str, Any]) -> int:
-    """How many tokens a call has in its cache already, virtual ones included.
+    """Count the tokens that a call has in its cache already.
+
+    Args:
+        given: the arguments of the call by name.
+
+    Returns:
+        Tokens, virtual ones included; 0 without a cache.
 
     Raises:
         ValueError: the cache has a fixed size, which was chosen without the virtual tokens.
@@ -43,7 +58,13 @@ def cached(given: dict[str, Any]) -> int:
 
 
 def read_mask(given: dict[str, Any]) -> Tensor | None:
-    """The attention mask of a call, (B, T), or None.
+    """Read the attention mask of a call.
+
+    Args:
+        given: the arguments of the call by name.
+
+    Returns:
+        (B, T), or None where none was given.
 
     Raises:
         ValueError: a mask of another shape, into which no virtual token could be put.
@@ -59,7 +80,16 @@ def read_mask(given: dict[str, Any]) -> Tensor | None:
 
 
 def check_room(config: Any, P: int, tokens: int) -> None:
-    """Refuse what the table of positions has no room for."""
+    """Refuse an input that the table of positions has no room for.
+
+    Args:
+        config: of the model.
+        P: virtual tokens.
+        tokens: of the input, those in the cache included.
+
+    Raises:
+        ValueError: they need more positions than the model has.
+    """
     room = anatomy.position_room(config)
     if room is not None and P + tokens > room:
         raise ValueError(
@@ -70,7 +100,14 @@ def check_room(config: Any, P: int, tokens: int) -> None:
 
 
 def check_cache_name(entry: nn.Module) -> None:
-    """Refuse a decoder that takes its cache under a name that is not in `CACHES`."""
+    """Refuse a decoder that takes its cache under a name that is not in `CACHES`.
+
+    Args:
+        entry: the module that takes the cache.
+
+    Raises:
+        ValueError: it has no argument of one of these names.
+    """
     if not any(name in inspect.signature(entry.forward).parameters for name in CACHES):
         raise ValueError(
             f"{type(entry).__name__} of transformers {transformers.__version__} takes no cache "
@@ -80,9 +117,9 @@ def check_cache_name(entry: nn.Module) -> None:
 
 
 class PerThread:
-    """A value of its own for each thread, None at first: threads may call one model at once.
+    """A value of its own for each thread: several threads may call one model at the same time.
 
-    A copy, also a pickled one, starts with None.
+    The value is None until the thread sets it. A copy, also a pickled one, starts with None.
     """
 
     def __init__(self) -> None:
@@ -95,7 +132,11 @@ class PerThread:
 
     @torch.compiler.disable
     def set(self, value: Any) -> None:
-        """Give this thread a value."""
+        """Set the value of the thread that asks.
+
+        Args:
+            value: anything.
+        """
         self._here.value = value
 
     def __reduce__(self) -> tuple:

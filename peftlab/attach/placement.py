@@ -35,13 +35,23 @@ class Placement:
         self._stood: dict[str, tuple] = {}  # where what is set aside stood: device and dtype
 
     def add(self, name: str, addition: Addition) -> None:
-        """Put `addition` where the module `name` stands."""
+        """Put an addition where the module that it holds stands.
+
+        Args:
+            name: path of that module in the model.
+            addition: holds that module.
+        """
         self.frozen[name] = self.model.get_submodule(name)
         self.additions[name] = addition.train(self.frozen[name].training)
         self.model.set_submodule(name, addition)
 
     def insert(self, name: str, insertion: Insertion) -> None:
-        """Set `insertion` into the model as a new module at the path `name`."""
+        """Set an insertion into the model as a new module.
+
+        Args:
+            name: its path; the module above it exists.
+            insertion: gets its hooks registered.
+        """
         self.insertions[name] = insertion.train(self.model.training)
         self.connect()
 

@@ -12,7 +12,15 @@ from peftlab import anatomy
 
 
 def check_model(model: object) -> None:
-    """Refuse what is not a transformers model of a supported family and head."""
+    """Refuse what is not a transformers model of a supported family and head.
+
+    Args:
+        model: anything.
+
+    Raises:
+        TypeError: it is no transformers model.
+        ValueError: its family or head is not supported.
+    """
     if not isinstance(model, PreTrainedModel):
         raise TypeError(
             f"model must be a transformers model, got {type(model).__name__}; see load_backbone"
@@ -21,7 +29,13 @@ def check_model(model: object) -> None:
 
 
 def embedding(model: PreTrainedModel) -> str:
-    """Path of the table that embeds the input ids: the encoder's where there is a decoder, too.
+    """Find the table that embeds the input ids; an encoder with a decoder has it in the encoder.
+
+    Args:
+        model: of a supported family.
+
+    Returns:
+        The module path.
 
     Raises:
         TypeError: the table holds whole numbers.
@@ -42,7 +56,14 @@ def embedding(model: PreTrainedModel) -> str:
 
 
 def projections(model: PreTrainedModel) -> list[anatomy.Projection]:
-    """The linear projections of a live model, with full module paths."""
+    """List the linear projections of a live model.
+
+    Args:
+        model: of a supported family.
+
+    Returns:
+        The projections, with full module paths.
+    """
     check_model(model)
     prefix = anatomy.base_prefix(model)
     found = anatomy.projections(model.config, anatomy.head_of(model))
@@ -50,7 +71,14 @@ def projections(model: PreTrainedModel) -> list[anatomy.Projection]:
 
 
 def norms(model: PreTrainedModel) -> list[anatomy.Norm]:
-    """The norms of a live model, with full module paths."""
+    """List the norms of a live model.
+
+    Args:
+        model: of a supported family.
+
+    Returns:
+        The norms, with full module paths.
+    """
     check_model(model)
     prefix = anatomy.base_prefix(model)
     found = anatomy.norms(model.config, anatomy.head_of(model))
@@ -58,7 +86,14 @@ def norms(model: PreTrainedModel) -> list[anatomy.Norm]:
 
 
 def outer_biases(model: PreTrainedModel) -> list[anatomy.OuterBias]:
-    """The biases of a live model that belong to no block and no norm, with full module paths."""
+    """List the biases of a live model that belong to no block and no norm.
+
+    Args:
+        model: of a supported family.
+
+    Returns:
+        The biases, with full module paths.
+    """
     check_model(model)
     prefix = anatomy.base_prefix(model)
     found = anatomy.outer_biases(model.config, anatomy.head_of(model))
@@ -66,7 +101,19 @@ def outer_biases(model: PreTrainedModel) -> list[anatomy.OuterBias]:
 
 
 def linear_map(model: PreTrainedModel, name: str, floating: bool = False) -> nn.Module:
-    """The frozen linear map at the path `name`; see `check_linear`."""
+    """Get a frozen linear map of a model.
+
+    Args:
+        model: of a supported family.
+        name: path of the map.
+        floating: see `check_linear`.
+
+    Returns:
+        The map.
+
+    Raises:
+        TypeError: what stands there is no linear map; see `check_linear`.
+    """
     module = model.get_submodule(name)
     check_linear(module, name, floating)
     return module

@@ -4,8 +4,8 @@ method.safetensors    the trained tensors, by their name in the model, and the d
 method.json           the description, for people: method, hyperparameters, labels, and the
                       backbone's name, hashes and settings
 
-Loading reads the description inside of the tensors' file, so that one file decides and a save that
-is cut short never joins an old file and a new one. A file of before has none inside; then
+Loading reads the description inside of the tensors' file. So one file decides, and a save that is
+cut short never joins an old file and a new one. Older files have no description inside; then
 method.json is read.
 """
 
@@ -93,10 +93,13 @@ def save(attachment: Attachment, folder: str | Path) -> Path:
 
 
 def read(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What `save` wrote: the description and the tensors, without a model.
+    """Read what `save` wrote, without a model.
 
     Args:
         folder: as given to `save`.
+
+    Returns:
+        The description, and the tensors by name.
 
     Raises:
         ValueError: a file is missing or damaged.
@@ -144,12 +147,15 @@ def check_fit(state: dict[str, Tensor], wanted: dict[str, torch.Size]) -> None:
 
 
 def backbone_hash(attachment: Attachment, dtype: str | None = None) -> str:
-    """SHA-256 over the backbone as it was before attaching, without a fresh head.
+    """Compute the SHA-256 of the backbone as it was before attaching, without a fresh head.
 
     Args:
         attachment: of a method on the backbone.
-        dtype: the values are rounded to it before, so that backbones of several dtypes can be
-            compared; None takes them as they are, with their dtypes.
+        dtype: the values are rounded to it first, so that backbones of different dtypes can be
+            compared; None takes them as they are.
+
+    Returns:
+        64 hexadecimal digits.
     """
     digest = hashlib.sha256()
     with attachment.disabled() as model:
@@ -165,10 +171,17 @@ def backbone_hash(attachment: Attachment, dtype: str | None = None) -> str:
 
 
 def check_backbone(folder: Path, saved: dict[str, Any], attachment: Attachment) -> None:
-    """Refuse a backbone with other values or another computation; what is not stored is not asked.
+    """Refuse a backbone with other values or another computation than the stored one.
+
+    What an older file does not say is not compared.
+
+    Args:
+        folder: where the file was read, for the message.
+        saved: "backbone" of the stored description.
+        attachment: of a method on the backbone that is there.
 
     Raises:
-        ValueError: naming both backbones and what differs.
+        ValueError: the two differ; the message names both and what differs.
     """
     model, wanted, found = attachment.model, saved["sha256"], backbone_hash(attachment)
     own, rounded = _dtype(attachment), saved.get("rounded", {})
@@ -237,5 +250,12 @@ def _parse(file: Path, text: bytes) -> dict[str, Any]:
 
 
 def backbone_name(model: PreTrainedModel) -> str:
-    """What a model is called: the last part of the name or folder it was loaded from."""
+    """Say what a model is called.
+
+    Args:
+        model: any.
+
+    Returns:
+        The last part of the name or folder it was loaded from.
+    """
     return Path(model.config.name_or_path or "a model without a name").name

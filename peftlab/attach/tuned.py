@@ -28,11 +28,11 @@ class Tuned:
         self._before: dict[str, Tensor] = {}
 
     def add(self, name: str, learning_rate: float | None = None) -> None:
-        """See `Attachment.tune`.
+        """Train an existing parameter; its value is kept aside, to be put back.
 
         Args:
             name: of a parameter of the model.
-            learning_rate: its own highest one, or None.
+            learning_rate: its own highest one; None trains it at that of all the others.
 
         Raises:
             ValueError: it is stored in whole numbers, which no gradient can move.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -20,6 +22,17 @@ class Refused(click.ClickException):
     """Wrong input. The message is one line, and the exit code is that of a usage error."""
 
     exit_code = 2
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Refuse a folder that cannot be made or written."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(
+            f"cannot write to {folder}: {error.strerror}; choose a folder of your own"
+        ) from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -50,7 +63,8 @@ def lab(folder: Path, copy_only: bool, no_browser: bool) -> None:
     \b
     Example: peftlab lab my-course
     """
-    copied = copy_labs(folder)
+    with _writable(folder):
+        copied = copy_labs(folder)
     for name in copied.new:
         click.echo(f"copied   {name}")
     for name in copied.updated:
@@ -112,6 +126,8 @@ def run(labs: tuple[str, ...], given: tuple[tuple[str, str], ...], output: Path,
 
     from peftlab.notebooks import execute, gallery
 
+    with _writable(output):
+        output.mkdir(parents=True, exist_ok=True)
     ended: list[execute.Outcome] = []
     stopped = False
     try:

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from peftlab import anatomy
 from peftlab.attach import Attachment, embedding
-from peftlab.attach.entry import leading
+from peftlab.attach.rows import leading
 from peftlab.methods.prompt_tuning.layers import SoftPrompt
 from peftlab.tasks import Example
 from peftlab.training.batches import IGNORED, collator, encode

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -67,6 +68,8 @@ class Exercise:
         Returns:
             Whether it is right, and a message for the learner.
         """
+        if not callable(attempt):
+            return Feedback(WRONG, "give the function itself to check, without calling it")
         inputs = self.inputs(torch.Generator().manual_seed(0))
         wanted = self.solution(**_copies(inputs))
         given = _copies(inputs)
@@ -85,9 +88,11 @@ class Exercise:
             k for k, v in inputs.items() if isinstance(v, Tensor) and not torch.equal(v, given[k])
         ]:
             return Feedback(WRONG, f"your function changes {changed[0]} in place; {self.in_place}")
-        kinds, kind = (Tensor, "tensor") if isinstance(wanted, Tensor) else ((int, float), "number")
+        kinds, kind = (Tensor, "tensor") if isinstance(wanted, Tensor) else (Real, "number")
         if not isinstance(answer, kinds):
             return Feedback(WRONG, f"return a {kind}, not {type(answer).__name__}")
+        if kind == "tensor" and answer.device != wanted.device:
+            return Feedback(WRONG, f"the tensor is on {answer.device}; leave it on the CPU")
         if _same(answer, wanted):
             return Feedback(SOLVED, self.praise)
         for message, mistake in self.mistakes.items():
@@ -98,6 +103,11 @@ class Exercise:
         if answer.shape != wanted.shape:
             return Feedback(
                 WRONG, f"the shape is {tuple(answer.shape)}, it should be {tuple(wanted.shape)}"
+            )
+        if not answer.isfinite().all():
+            return Feedback(
+                WRONG,
+                "the answer holds NaN or infinity; look for a division by zero",
             )
         apart = (answer.float() - wanted).abs().max()
         return Feedback(

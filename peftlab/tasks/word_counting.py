@@ -36,7 +36,7 @@ def word_counting(task: Task) -> float:
         task: with a training and a test split.
 
     Returns:
-        The score that `metrics.headline` names, in the units of `metrics.scores`.
+        The score that `scores.headline` names, in the units of `scores.scores`.
     """
     if task.kind == "label":
         return _score(task, _naive_bayes(task))
@@ -52,7 +52,7 @@ def majority(task: Task) -> float:
         task: with a training and a test split.
 
     Returns:
-        The score that `metrics.headline` names, in the units of `metrics.scores`.
+        The score that `scores.headline` names, in the units of `scores.scores`.
     """
     if not task.labels:
         text = Counter(e.references[0] for e in task.split("train")).most_common(1)[0][0]

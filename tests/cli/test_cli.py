@@ -102,6 +102,14 @@ def test_wrong_input_is_refused_before_anything_runs(labs, runs, arguments, mess
     assert not runs and not (labs.parent / "gallery").exists()
 
 
+@pytest.mark.parametrize("command", [("run", "00", "--output"), ("lab", "--copy-only")])
+def test_a_folder_that_cannot_be_made_is_refused_in_one_line(labs, runs, command):
+    (labs.parent / "file").touch()
+    result = invoke(*command, "file/inside")
+    assert result.exit_code == 2 and not runs
+    assert "cannot write to file/inside: Not a directory; choose" in result.stderr
+
+
 SLOW = "import time\nopen('started', 'w').close()\ntime.sleep(120)"
 START = """
 from pathlib import Path

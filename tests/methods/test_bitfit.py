@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -237,3 +238,31 @@ def test_counts_of_the_paper():
 def test_bad_settings_are_refused(settings, error, match):
     with pytest.raises(error, match=match):
         BitFit(**settings)
+
+
+def test_random_places_are_the_same_under_every_default_device():
+    chosen = []
+    for device in ("cpu", "meta"):
+        model = tiny("gpt2")
+        with torch.device(device):
+            BitFit(control="random").attach(model)
+        layers = [m for m in model.modules() if isinstance(m, SparseUpdate)]
+        assert all(layer.values.device.type == "cpu" for layer in layers)
+        chosen.append([layer.index for layer in layers])
+    for one, other in zip(*chosen, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_threads_may_call_one_model_with_the_random_control_at_once(family):
+    """A call takes the changed weight along; nothing in the model is exchanged for its length."""
+    model = tiny(family)
+    randomise(BitFit(control="random").attach(model))
+    batches = [batch(model, rows=rows) for rows in (1, 2, 3, 4)]
+    expected = [logits(model, inputs) for inputs in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            for one, other in zip(
+                pool.map(lambda inputs: logits(model, inputs), batches), expected, strict=True
+            ):
+                torch.testing.assert_close(one, other)

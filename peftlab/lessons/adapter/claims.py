@@ -61,7 +61,7 @@ def start(record: Record, changes: Mapping[tuple[int, float], float], seed: int)
 
     Args:
         record: of the lab.
-        changes: relative change of the logits by size and deviation, see `ablation`.
+        changes: relative change of the logits by size and deviation, see `insight.initial_change`.
         seed: of the adapters.
     """
     worst = {std: max(v for (_, s), v in changes.items() if s == std) for _, std in changes}
@@ -158,7 +158,7 @@ def ablation(
 
     Args:
         record: of the lab.
-        maps: accuracy without layers i to j, see `ablation.span_ablation`, one map a seed.
+        maps: accuracy without layers i to j, see `insight.span_ablation`, one map a seed.
         whole: accuracy with all adapters, one a seed.
         seeds: behind the maps.
     """

@@ -72,8 +72,8 @@ def movement(
 
     Args:
         record: of the lab.
-        moves: mean change by kind and layer, see `ablation.bias_change`, one map a seed.
-        effects: of putting a kind back in one run, see `ablation.bias_effect`; for the reason only.
+        moves: mean change by kind and layer, see `insight.bias_change`, one map a seed.
+        effects: of putting a kind back in one run, see `insight.bias_effect`; for the reason only.
         seeds: behind the maps.
     """
     if not moves:

@@ -242,7 +242,7 @@ def amplification(
 
     Args:
         record: of the lab.
-        rows: one `analysis.mean_amplification` a run, at least one.
+        rows: one `insight.mean_amplification` for each run, at least one.
         seeds: of the runs.
     """
     over_random = [row["inside"] / row["inside_random"] for row in rows]

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from peftlab.attach import Addition
 
@@ -69,7 +69,9 @@ class SparseUpdate(Addition):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map with the changed weight."""
-        return functional_call(self.base, {"weight": self.merged_weight()}, (x,))
+        weight = self.merged_weight()
+        weight = weight if isinstance(self.base, nn.Linear) else weight.T  # (d_out, d_in)
+        return F.linear(x, weight, self.base.bias)
 
     @property
     def weight(self) -> Tensor:

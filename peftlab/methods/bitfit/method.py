@@ -155,7 +155,7 @@ class BitFit(Method):
         bases = [linear_map(attachment.model, name, floating=True) for name in names]
         sizes = [base.weight.numel() for base in bases]
         draw = torch.Generator().manual_seed(self.seed)
-        places = torch.randperm(sum(sizes), generator=draw)[:size].sort().values
+        places = torch.randperm(sum(sizes), generator=draw, device="cpu")[:size].sort().values
         start = 0
         for name, base, length in zip(names, bases, sizes, strict=True):
             own = places[(places >= start) & (places < start + length)] - start

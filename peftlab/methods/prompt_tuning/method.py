@@ -62,7 +62,7 @@ def _ids(entries: Any) -> tuple[tuple[int, ...], ...]:
     if not isinstance(entries, (tuple, list)) or not all(map(_are_ids, entries)):
         raise TypeError(
             f"init_tokens must be tuples of ids, got {entries!r}; "
-            "see peftlab.methods.prompt_tuning.token_ids"
+            "see peftlab.methods.prompt_tuning.method.token_ids"
         )
     for i in (i for ids in entries for i in ids):
         require_number("init_tokens", i, 0, integer=True)
@@ -106,7 +106,7 @@ class PromptTuning(Method):
             raise ValueError(
                 f"init={self.init!r} with init_tokens={tokens!r}: 'labels' and 'text' need tokens, "
                 "at least one an entry, the others take none; "
-                "see peftlab.methods.prompt_tuning.token_ids"
+                "see peftlab.methods.prompt_tuning.method.token_ids"
             )
         if self.init == "labels" and len(tokens) > self.prompt_length:
             raise ValueError(

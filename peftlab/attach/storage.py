@@ -45,7 +45,7 @@ SETTINGS = (
     *("encoder_attention_heads", "decoder_attention_heads"),
     *("rope_parameters", "relative_attention_max_distance", "layer_types", "sliding_window"),
     *("scale_attn_weights", "scale_attn_by_inverse_layer_idx"),
-    *("scale_embedding", "scale_decoder_outputs"),
+    *("scale_embedding", "scale_decoder_outputs", "is_decoder"),
 )
 
 

@@ -172,6 +172,7 @@ def test_description_says_method_hyperparameters_labels_and_backbone(tmp_path):
             "dtype": "float32",
             "settings": {
                 "hidden_act": "gelu",
+                "is_decoder": False,
                 "layer_norm_eps": 1e-12,
                 "num_attention_heads": 4,
             },
@@ -244,6 +245,7 @@ def test_another_backbone_in_half_precision_is_refused(saved, half):
     "family, setting, value, message",
     [
         ("bert", "layer_norm_eps", 1e-3, "layer_norm_eps=1e-12.*layer_norm_eps=0.001"),
+        ("bert", "is_decoder", True, "is_decoder=False.*is_decoder=True"),
         ("bert", "num_attention_heads", 2, "num_attention_heads=4.*num_attention_heads=2"),
         ("gpt2", "activation_function", "relu", "activation_function='gelu_new'.*='relu'"),
         (

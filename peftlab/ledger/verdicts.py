@@ -16,7 +16,7 @@ BEYOND_CHANCE = 10.0  # times the similarity of random directions: above it, two
 
 SPREAD = "the difference is not beyond twice its standard error over the seeds"
 
-Named = tuple[str, Sequence[float]]  # a setting and its accuracies from 0 to 1, one a seed
+Named = tuple[str, Sequence[float]]  # a setting and its accuracies from 0 to 1, one for each seed
 
 
 @dataclass(frozen=True)

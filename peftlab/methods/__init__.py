@@ -1,8 +1,8 @@
 """The methods, one paper each, and their registry.
 
-The registry is the list of imports below, one line a method; `METHODS` is made of them, in their
-order. The public names of peftlab, the command line, the panels and the contract tests all read
-`METHODS`, so that a new method needs one line here.
+The registry is the list of imports below, one line for each method; `METHODS` is made of them, in
+their order. The public names of peftlab, the command line, the panels and the contract tests all
+read `METHODS`, so that a new method needs one line here.
 """
 
 from peftlab.anatomy import ParameterCount

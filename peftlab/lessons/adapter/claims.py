@@ -83,8 +83,8 @@ def quality(record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequen
 
     Args:
         record: of the lab.
-        scores: accuracies from 0 to 1, one a seed, for "adapters" and "full", and for the controls
-            "norms", "head" and "random", which decide nothing.
+        scores: accuracies from 0 to 1, one for each seed, for "adapters" and "full", and for the
+            controls "norms", "head" and "random", which decide nothing.
         seeds: behind the accuracies.
     """
     ours, full = (("adapters", scores["adapters"]), ("full", scores["full"]))
@@ -97,7 +97,7 @@ def size(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequence[
 
     Args:
         record: of the lab.
-        points: accuracies from 0 to 1 by size, one a seed.
+        points: accuracies from 0 to 1 by size, one for each seed.
         seeds: behind the accuracies.
     """
     if len(points) < 2:
@@ -122,7 +122,7 @@ def init_std(record: Record, points: Mapping[float, Sequence[float]], seeds: Seq
 
     Args:
         record: of the lab.
-        points: accuracies from 0 to 1 by deviation, one a seed.
+        points: accuracies from 0 to 1 by deviation, one for each seed.
         seeds: behind the accuracies.
     """
     safe = {std: v for std, v in points.items() if std <= 1e-2}
@@ -154,12 +154,13 @@ def ablation(
 ) -> None:
     """Holds when a lower layer costs less than an upper one, and all layers cost most.
 
-    The cost of one layer is averaged over the lower and over the upper half of the layers.
+    The cost is the accuracy that is lost without the adapters. That of one layer is averaged over
+    the lower half of the layers, and over the upper half.
 
     Args:
         record: of the lab.
-        maps: accuracy without layers i to j, see `insight.span_ablation`, one map a seed.
-        whole: accuracy with all adapters, one a seed.
+        maps: accuracy without layers i to j, see `insight.span_ablation`, one map for each seed.
+        whole: accuracy with all adapters, one for each seed.
         seeds: behind the maps.
     """
     if not maps:

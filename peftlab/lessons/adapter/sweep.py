@@ -77,7 +77,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         place: where they ran.
 
     Returns:
-        "ablation", test accuracy without the adapters of layers i to j, a map a seed.
+        "ablation", test accuracy without the adapters of layers i to j, a map for each seed.
     """
     data, maps = load_task(place.task), []
     for seed in plan.groups["stored"].seeds:

@@ -47,12 +47,12 @@ __all__ = ["CLAIMS", "above", "controls", "crossover", "movement", "near"]
 
 
 def controls(record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> None:
-    """Decides three claims: BitFit is near full fine-tuning, two kinds near all, and above chance.
+    """Decide three claims: BitFit is near full fine-tuning, two kinds near all, all above random.
 
     Args:
         record: of the lab.
-        scores: accuracies from 0 to 1, one a seed, for "all", "full", "two", "random", and for each
-            of the two kinds alone, "query" and "mlp_in".
+        scores: accuracies from 0 to 1, one for each seed, for "all", "full", "two", "random", and
+            for each of the two kinds alone, "query" and "mlp_in".
         seeds: behind the accuracies.
     """
     every = ("BitFit", scores["all"])
@@ -68,11 +68,11 @@ def movement(
     effects: Mapping[str, float],
     seeds: Sequence[int],
 ) -> None:
-    """Decides two claims: the key's bias stays, and the paper's two kinds move most.
+    """Decide two claims: the key's bias stays, and the paper's two kinds move most.
 
     Args:
         record: of the lab.
-        moves: mean change by kind and layer, see `insight.bias_change`, one map a seed.
+        moves: mean change by kind and layer, see `insight.bias_change`, one map for each seed.
         effects: of putting a kind back in one run, see `insight.bias_effect`; for the reason only.
         seeds: behind the maps.
     """
@@ -114,7 +114,7 @@ def crossover(
 
     Args:
         record: of the lab.
-        bitfit: accuracies from 0 to 1 by number of training examples, one a seed.
+        bitfit: accuracies from 0 to 1 by number of training examples, one for each seed.
         full: the same for full fine-tuning.
         seeds: behind the accuracies.
     """

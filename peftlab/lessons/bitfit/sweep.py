@@ -75,7 +75,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         place: where they ran.
 
     Returns:
-        "moves", how far each kind of bias moved by layer, a map a seed.
+        "moves", how far each kind of bias moved by layer, a map for each seed.
     """
     data, moves = load_task(place.task), []
     for seed in plan.groups["stored"].seeds:

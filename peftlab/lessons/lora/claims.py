@@ -90,7 +90,7 @@ def quality(record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequen
 
     Args:
         record: of the lab; gets the scores of the first three seeds as "separation".
-        scores: accuracies from 0 to 1, one a seed, for "LoRA", "full", "head" and "random".
+        scores: accuracies from 0 to 1, one for each seed, for "LoRA", "full", "head" and "random".
         seeds: behind the accuracies.
     """
     if not (scores["LoRA"] and scores["full"]):
@@ -118,10 +118,10 @@ def quality(record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequen
 def latency(
     record: Record, merged: float, unmerged: float, difference: float, extra: int, seed: int
 ) -> None:
-    """Holds when the merged model is the backbone in size and speed, and the update in its logits.
+    """Holds when merged LoRA is the backbone in size and speed, and gives the unmerged logits.
 
-    No extra module, logits within 1e-3 of the unmerged model's, less than 15 % more time; only
-    the timing is off when it is too close to call.
+    It needs three things: no extra module, logits within 1e-3 of the unmerged model's, and less
+    than 15 % more time. If only the time is too long, the claim is too close to call.
 
     Args:
         record: of the lab.
@@ -150,7 +150,7 @@ def rank(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequence[
 
     Args:
         record: of the lab.
-        points: accuracies from 0 to 1 by rank, one a seed.
+        points: accuracies from 0 to 1 by rank, one for each seed.
         seeds: behind the accuracies.
     """
     if not {1, 64} <= points.keys():
@@ -173,8 +173,8 @@ def budget(record: Record, groups: Mapping[str, Sequence[float]], seeds: Sequenc
 
     Args:
         record: of the lab.
-        groups: accuracies from 0 to 1 by setting, one a seed; the first is query and value, the
-            second and third are one matrix each.
+        groups: accuracies from 0 to 1 by setting, one for each seed; the first is query and value,
+            the second and third are one matrix each.
         seeds: behind the accuracies.
     """
     if len(groups) < 3:
@@ -198,10 +198,10 @@ def budget(record: Record, groups: Mapping[str, Sequence[float]], seeds: Sequenc
 def subspaces(
     record: Record, maps: Mapping[str, Sequence[Sequence[float]]], seeds: Sequence[int]
 ) -> None:
-    """Two claims hold when the top directions are more than ten times as similar as random ones.
+    """Decide two claims: top directions are more than ten times as similar as random ones.
 
-    Of two ranks the paper shows a similarity above one half: from ten times chance up to there the
-    verdict is too close to call. For two seeds the paper gives no number.
+    For two ranks the paper shows a similarity above one half. Between ten times chance and one
+    half, the verdict is too close to call. For two seeds the paper gives no number.
 
     Args:
         record: of the lab.
@@ -235,10 +235,10 @@ def subspaces(
 def amplification(
     record: Record, rows: Sequence[Mapping[str, float]], seeds: Sequence[int]
 ) -> None:
-    """Holds when the update lies in directions that W has, but weakly, and is larger there than W.
+    """Holds when the update is strong in directions in which W is weak, but not empty.
 
-    In every run: more than 1.5 times as much of W as random directions hold, less than W's own top
-    ones hold, and a factor above 1.
+    In every run three things have to be true: W has more than 1.5 times as much in these directions
+    as in random ones, less than in its own top ones, and the factor is above 1.
 
     Args:
         record: of the lab.

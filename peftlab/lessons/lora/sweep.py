@@ -87,7 +87,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
     Returns:
         "full_spectra", singular values by matrix of the first full fine-tuning; "overlaps",
         similarity maps (8, 16) of small against large rank, of two seeds at the large rank, and of
-        random directions; "amplification", one record a seed at the small rank.
+        random directions; "amplification", one record for each seed at the small rank.
     """
     seeds, ranks = plan.groups["sweeps"].seeds, plan.series["rank"]
     few, many = 8, max(ranks)

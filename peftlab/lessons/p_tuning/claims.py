@@ -143,7 +143,7 @@ def convergence(record: Record, steps: Mapping[str, Sequence[float]], seeds: Seq
 
     Args:
         record: of the lab.
-        steps: steps to an accuracy, by "lstm", "mlp" and "none", one a relation and seed.
+        steps: steps to an accuracy, by "lstm", "mlp" and "none", one for each relation and seed.
         seeds: behind the steps.
     """
     if not all(steps.get(kind) for kind in ("lstm", "mlp", "none")):

@@ -21,7 +21,7 @@ def template() -> Picture:
             arrow(ax, (x + 0.62, 1.85), (x + 0.62, 1.0), BLUE)
     box(ax, 0.5, 1.85, 6.0, 0.6, "MLP", "white", edge=BLUE)
     box(ax, 0.5, 2.85, 6.0, 0.6, "LSTM, in both directions", "white", edge=BLUE)
-    box(ax, 0.5, 3.85, 6.0, 0.6, "free vectors, one a slot", SKY, edge=BLUE)
+    box(ax, 0.5, 3.85, 6.0, 0.6, "free vectors, one for each slot", SKY, edge=BLUE)
     arrow(ax, (3.5, 2.85), (3.5, 2.45), BLUE)
     arrow(ax, (3.5, 3.85), (3.5, 3.45), BLUE)
     ax.text(6.75, 3.1, "prompt encoder:\nonly what it gives\nis kept", fontsize=8.5, color=BLUE)

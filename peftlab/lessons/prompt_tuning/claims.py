@@ -57,7 +57,8 @@ def scale(
 
     Args:
         record: of the lab.
-        prompt: accuracies of prompt tuning from 0 to 1 by backbone, the smallest first, one a seed.
+        prompt: accuracies of prompt tuning from 0 to 1 by backbone, the smallest first, one for
+            each seed.
         full: the same for full fine-tuning.
         seeds: behind the accuracies.
     """
@@ -83,7 +84,8 @@ def length(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequenc
 
     Args:
         record: of the lab.
-        points: accuracies from 0 to 1 by prompt length, 1 and 20 and longer ones, one a seed.
+        points: accuracies from 0 to 1 by prompt length, one for each seed; the lengths are 1, 20
+            and longer ones.
         seeds: behind the accuracies.
     """
     if not {1, 20} <= points.keys() or max(points) == 20:
@@ -129,7 +131,8 @@ def ensemble(record: Record, groups: Sequence[Mapping[str, object]]) -> None:
 
     Args:
         record: of the lab.
-        groups: "seeds", "single" (an accuracy from 0 to 1 a voter) and "vote" of each ensemble.
+        groups: of each ensemble "seeds", "single" (an accuracy from 0 to 1 for each voter) and
+            "vote".
     """
     if len(groups) < 2:
         return record.unmeasured("ensemble")

@@ -118,7 +118,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         place: where they ran.
 
     Returns:
-        "mass", the attention that the text gives to the prompt by length, a number a layer,
+        "mass", the attention that the text gives to the prompt by length, a number for each layer,
         averaged over the seeds; "ensembles", single accuracies and that of the vote.
     """
     seeds = plan.groups["stored"].seeds

@@ -76,9 +76,9 @@ class PromptTuning(Method):
     Args:
         prompt_length: P, at least 1; the paper uses 1 to 150, and 100 by default.
         init: where the rows start. "vocabulary": embeddings of tokens sampled from the first 5,000.
-            "labels": one row an entry of `init_tokens`, the mean of its tokens; the rest sampled.
-            "text": the tokens of `init_tokens` in a row, over again until the prompt is full.
-            "uniform": from [-0.5, 0.5].
+            "labels": for each entry of `init_tokens` one row, the mean of its tokens; the other
+            rows are sampled. "text": the tokens of `init_tokens` in a row, over again until the
+            prompt is full. "uniform": from [-0.5, 0.5].
         init_tokens: ids for "labels" or "text", see `token_ids`.
 
     Raises:

@@ -9,7 +9,7 @@ from tiny_task import write_backbone, write_task
 
 from peftlab import FullFineTuning, HeadOnly, LoRA
 from peftlab.ledger.verdicts import Claim
-from peftlab.lessons import lora
+from peftlab.lessons import bitfit, lora
 from peftlab.lessons import session as sessions
 from peftlab.lessons import stored as stored_runs
 from peftlab.lessons.lesson import Group, Lesson, Plan
@@ -150,6 +150,11 @@ def test_a_value_out_of_range_is_refused_when_the_session_opens(where, wrong, sa
     parameters = {"alpha": 16.0, "learning_rate": 1e-3, "epochs": 1}
     with pytest.raises(ValueError, match=said):
         session(lora.LESSON, where | parameters | wrong)
+
+
+def test_a_number_of_sentences_is_refused_by_the_name_that_the_lab_gives_it(where):
+    with pytest.raises(ValueError, match="sentences must be at least 1, got 0; write for example"):
+        session(bitfit.LESSON, where | {"sentences": 0, "learning_rate": 1e-3, "epochs": 1})
 
 
 def test_a_count_is_shown_as_got_in_three_ways(lab):

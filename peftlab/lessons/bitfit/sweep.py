@@ -12,6 +12,7 @@ from peftlab.methods.base import Method
 from peftlab.methods.baselines import FullFineTuning, HeadOnly
 from peftlab.methods.bitfit.method import TWO, BitFit
 from peftlab.methods.loading import load
+from peftlab.refuse import require_number
 from peftlab.runs.trial import Run, Trial
 from peftlab.tasks import load_task
 
@@ -28,7 +29,12 @@ def plan(*, sentences: int, learning_rate: float, epochs: int, **_: Any) -> Plan
 
     Returns:
         The plan.
+
+    Raises:
+        TypeError: `sentences` is not a whole number.
+        ValueError: `sentences` is below 1.
     """
+    require_number("sentences", sentences, 1, integer=True, example=250)
 
     def trial(
         label: str, method: Method, rate: float = 1e-2, passes: int = 15, n: int = sentences

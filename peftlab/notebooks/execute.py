@@ -76,7 +76,9 @@ class Outcome:
 
 
 def run(labs: dict[Path, dict[str, Any]], output: Path, jobs: int = 1) -> Iterator[Outcome]:
-    """Execute labs, several at a time if wished.
+    """Execute labs, several at a time if wished, each then in a process of its own.
+
+    Clients of several kernels in one process can lose each other's messages and wait for ever.
 
     Args:
         labs: for each notebook the values of its parameters.
@@ -88,9 +90,7 @@ def run(labs: dict[Path, dict[str, Any]], output: Path, jobs: int = 1) -> Iterat
     """
     output.mkdir(parents=True, exist_ok=True)
     with _kernel_environment(jobs):
-        side_by_side = joblib.Parallel(
-            n_jobs=jobs, backend="threading", return_as="generator_unordered"
-        )
+        side_by_side = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
         yield from side_by_side(
             joblib.delayed(execute)(lab, values, output, position=i if jobs > 1 else 0)
             for i, (lab, values) in enumerate(labs.items())

@@ -120,24 +120,28 @@ cli.main()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
-def test_ctrl_c_keeps_the_labs_that_finished(tmp_path):
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_keeps_the_labs_that_finished(tmp_path, jobs):
     (tmp_path / "labs").mkdir()
     executed.save(tmp_path / "labs", "00_quick", "# Quick", executed.code("print('done')"))
     executed.save(tmp_path / "labs", "01_slow", "# Slow", executed.code(SLOW))
     process = subprocess.Popen(
-        [sys.executable, "-c", START, "run"],
+        [sys.executable, "-c", START, "run", "--jobs", jobs],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         deadline = time.monotonic() + 60
-        while not (tmp_path / "gallery" / "started").exists():
+        while not all(
+            (tmp_path / "gallery" / name).exists() for name in ("started", "00_quick.ipynb")
+        ):
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of its processes
         stdout, _ = process.communicate(timeout=60)
     finally:
         process.kill()

@@ -28,27 +28,44 @@ def read_gguf(gguf: Path, folder: Path) -> None:
         folder: gets config.json, model.safetensors in float32, and the tokenizer's files.
     """
     import torch
-    from tokenizers import pre_tokenizers
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+    from tokenizers import decoders, normalizers, pre_tokenizers, processors
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        LlamaForCausalLM,
+        PreTrainedTokenizerFast,
+    )
 
     read = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, dtype=torch.float32
     )
     config = read.config
-    # transformers refuses to save a model that it knows to be quantised: save one that is not
-    del config.quantization_config
+    # transformers refuses to save a model that it knows to be quantised (5.0 says so nowhere)
+    vars(config).pop("quantization_config", None)
     model = LlamaForCausalLM(config)
     model.load_state_dict(read.state_dict())
     model.save_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    # transformers does not read that this model takes numbers digit by digit
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    read = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # releases of transformers differ in what they read beside the words; and none of them reads
+    # that this model takes numbers digit by digit
+    backend = read.backend_tokenizer
+    backend.normalizer = normalizers.Sequence([])
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
-    tokenizer.model_max_length = config.max_position_embeddings
+    backend.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B")
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        chat_template=read.chat_template,
+        model_max_length=config.max_position_embeddings,
+    )
     tokenizer.save_pretrained(folder)
 
 

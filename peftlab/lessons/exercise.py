@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from peftlab.lessons.diagnosis import copies, diagnose, same
 
 SOLVED, WRONG, OPEN = "solved", "not yet", "not attempted"
 
@@ -43,7 +45,8 @@ class Exercise:
     """An exercise: the learner writes a function.
 
     Known mistakes are wrong functions, each with a message that helps. An attempt that gives the
-    same answer as a wrong function gets its message.
+    same answer as a wrong function gets its message. Of any other wrong attempt the first input is
+    named on which it goes wrong.
 
     Args:
         solution: computes the right tensor, or the right number, from the inputs.
@@ -51,6 +54,7 @@ class Exercise:
         mistakes: for each message the wrong function that it is about.
         praise: what the learner reads when the attempt is right.
         in_place: what the learner reads when the attempt changes one of its inputs.
+        neutral: values that take an input out of the formula, see `diagnose`.
     """
 
     solution: Callable[..., Tensor | int]
@@ -58,6 +62,7 @@ class Exercise:
     mistakes: Mapping[str, Callable[..., Tensor | int]]
     praise: str
     in_place: str = "compute a new tensor instead"
+    neutral: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self, attempt: Callable[..., Any]) -> Feedback:
         """Try an attempt on fresh inputs. The notebook goes on whatever the attempt does.
@@ -71,8 +76,8 @@ class Exercise:
         if not callable(attempt):
             return Feedback(WRONG, "give the function itself to check, without calling it")
         inputs = self.inputs(torch.Generator().manual_seed(0))
-        wanted = self.solution(**_copies(inputs))
-        given = _copies(inputs)
+        wanted = self.solution(**copies(inputs))
+        given = copies(inputs)
         try:
             answer = attempt(**given)
         except NotImplementedError:
@@ -93,13 +98,15 @@ class Exercise:
             return Feedback(WRONG, f"return a {kind}, not {type(answer).__name__}")
         if kind == "tensor" and answer.device != wanted.device:
             return Feedback(WRONG, f"the tensor is on {answer.device}; leave it on the CPU")
-        if _same(answer, wanted):
-            return Feedback(SOLVED, self.praise)
+        if same(answer, wanted):
+            return self._solved(attempt)
         for message, mistake in self.mistakes.items():
-            if _same(answer, mistake(**_copies(inputs))):
+            if same(answer, mistake(**copies(inputs))):
                 return Feedback(WRONG, message)
+        reason = diagnose(attempt, self.solution, inputs, self.neutral)
         if kind == "number":
-            return Feedback(WRONG, f"{answer:,} is not right for {_said(inputs)}; count again")
+            said = f"{answer:,} is not right for {_said(inputs)}; {reason or 'count again'}"
+            return Feedback(WRONG, said)
         if answer.shape != wanted.shape:
             return Feedback(
                 WRONG, f"the shape is {tuple(answer.shape)}, it should be {tuple(wanted.shape)}"
@@ -109,15 +116,29 @@ class Exercise:
                 WRONG,
                 "the answer holds NaN or infinity; look for a division by zero",
             )
+        if reason:
+            return Feedback(WRONG, reason)
         apart = (answer.float() - wanted).abs().max()
         return Feedback(
             WRONG,
             f"the numbers differ by up to {apart:.3g}; go through the exercise step by step",
         )
 
-
-def _copies(inputs: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.clone() if isinstance(v, Tensor) else v for k, v in inputs.items()}
+    def _solved(self, attempt: Callable[..., Any]) -> Feedback:
+        """Try the attempt on other inputs, too: numbers written out are right only once."""
+        others = self.inputs(torch.Generator().manual_seed(1))
+        wanted = self.solution(**copies(others))
+        try:
+            again = same(attempt(**copies(others)), wanted)
+        except Exception:
+            again = False
+        if again:
+            return Feedback(SOLVED, self.praise)
+        return Feedback(
+            WRONG,
+            "right for these inputs, wrong for others: compute with what the function is given, "
+            "and write no number out",
+        )
 
 
 def _said(inputs: dict[str, Any]) -> str:
@@ -125,12 +146,4 @@ def _said(inputs: dict[str, Any]) -> str:
     return ", ".join(
         f"{k} of shape {tuple(v.shape)}" if isinstance(v, Tensor) else f"{k}={v:,}"
         for k, v in inputs.items()
-    )
-
-
-def _same(first: Tensor | float, second: Tensor | float) -> bool:
-    if not isinstance(first, Tensor):
-        return first == second  # a count is exact
-    return first.shape == second.shape and torch.allclose(
-        first.float(), second.float(), rtol=1e-4, atol=1e-5
     )

@@ -1,5 +1,6 @@
 import ast
 import pkgutil
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import peftlab
@@ -125,9 +127,11 @@ def test_another_shape_is_told_with_the_right_one(name):
 
 @tensor_exercises
 def test_other_numbers_are_told_with_their_distance(name):
+    wanted = EXERCISES[name].solution(**inputs_of(EXERCISES[name])) + 1
     feedback = EXERCISES[name].check(lambda **inputs: EXERCISES[name].solution(**inputs) + 1)
     assert feedback.status == WRONG
     assert "differ by up to 1;" in feedback.message
+    assert "whatever" in EXERCISES[name].check(lambda **inputs: wanted).message
 
 
 @tensor_exercises
@@ -141,15 +145,20 @@ def test_tensors_that_are_no_numbers_are_wrong_and_stop_nothing(name, spoil):
 def test_rounding_and_another_float_type_are_no_mistake(name):
     exercise = EXERCISES[name]
     wanted = exercise.solution(**inputs_of(exercise))
-    assert exercise.check(lambda **inputs: wanted.double() * (1 + 1e-6)).status == SOLVED
+    assert wanted.dtype != torch.float64
+    attempt = lambda **inputs: exercise.solution(**inputs).double() * (1 + 1e-6)  # noqa: E731
+    assert exercise.check(attempt).status == SOLVED
 
 
 @tensor_exercises
 def test_a_tensor_that_still_tracks_gradients_is_judged_like_any_other(name):
     exercise = EXERCISES[name]
-    wanted = exercise.solution(**inputs_of(exercise)).float().requires_grad_()
-    assert exercise.check(lambda **inputs: wanted).status == SOLVED
-    assert exercise.check(lambda **inputs: wanted + 1).status == WRONG
+
+    def attempt(**inputs):
+        return exercise.solution(**inputs).float().requires_grad_()
+
+    assert exercise.check(attempt).status == SOLVED
+    assert exercise.check(lambda **inputs: attempt(**inputs) + 1).status == WRONG
 
 
 @tensor_exercises
@@ -244,3 +253,75 @@ def test_nan_and_a_tensor_elsewhere_are_said(name):
 def test_a_number_of_numpy_is_a_number(name):
     solution = EXERCISES[name].solution
     assert EXERCISES[name].check(lambda **inputs: np.int64(solution(**inputs))).status == SOLVED
+
+
+@every_exercise
+def test_a_number_written_out_is_right_only_once(exercise):
+    wanted = exercise.solution(**inputs_of(exercise))
+    feedback = exercise.check(lambda **inputs: wanted)
+    assert feedback.status == WRONG and "write no number out" in feedback.message
+
+
+def _layer(x, W_attention, W_mlp, A_attention, A_mlp, *, norm=(True, True), own=True, half=2):
+    for W, A, normed in list(zip((W_attention, W_mlp), (A_attention, A_mlp), norm, strict=True))[
+        :half
+    ]:
+        out = x @ W.T
+        x = x + (out if own else 0) + F.gelu(out @ A.T)
+        x = F.layer_norm(x, x.shape[-1:]) if normed else x
+    return x
+
+
+@pytest.mark.parametrize(
+    "name, attempt, said",
+    [
+        ("LORA_FORWARD", lambda x, W, A, B, alpha: x @ W.T + len(A) / alpha * (x @ A.T @ B.T),
+         "right when alpha = 2;"),
+        ("LORA_FORWARD", lambda x, W, A, B, alpha: x @ W.T - alpha / len(A) * (x @ A.T @ B.T),
+         "right when A = 0;"),
+        ("LORA_FORWARD", lambda x, W, A, B, alpha: (
+            x @ W.T + alpha / len(A) * (x.relu() @ A.T @ B.T)),
+         "right when A = 0;"),
+        ("LORA_FORWARD", lambda x, W, A, B, alpha: x @ W.T + alpha / 6 * (x @ A.T @ B.T),
+         "right when A = 0;"),
+        ("ADAPTER_FORWARD", lambda h, W_down, b_down, W_up, b_up: (
+            h + F.gelu(h @ W_down.T) @ W_up.T + b_up), "whatever b_down is"),
+        ("ADAPTER_FORWARD", lambda h, W_down, b_down, W_up, b_up: (
+            h + (F.gelu(h @ W_down.T) + b_down) @ W_up.T + b_up), "right when b_down = 0;"),
+        ("ADAPTER_FORWARD", lambda h, W_down, b_down, W_up, b_up: (
+            h + F.gelu(F.gelu(h) @ W_down.T + b_down) @ W_up.T + b_up), "right when W_down = 0;"),
+        ("ADAPTER_LAYER", partial(_layer, half=1), "whatever W_mlp is"),
+        ("ADAPTER_LAYER", partial(_layer, norm=(False, True)), "right when W_mlp = 0;"),
+        ("ADAPTER_LAYER", partial(_layer, own=False), "right when W_attention = 0 and W_mlp = 0;"),
+        ("PROMPT_STEP", lambda table, ids, gradient, rate: torch.cat(
+            [table[ids] - rate * gradient.sign(), table]), "right when gradient = 0;"),
+        ("KEY_SHIFT", lambda q, k, v, b: torch.softmax(
+            q @ torch.cat([k[:1], k[1:] + b]).T / 5**0.5, -1) @ v, "right when q = 0;"),
+        ("KEY_SHIFT", lambda q, k, v, b: torch.softmax(
+            q @ torch.cat([k[:-1] + b, k[-1:]]).T / 4**0.5, -1) @ v, "right when b = 0;"),
+        ("BITFIT_COUNT", lambda width, mlp_width, layers, labels: (
+            layers * (7 * width + 2 * mlp_width) + labels * width + labels),
+         "with mlp_width = "),
+    ],
+)  # fmt: skip
+def test_a_wrong_attempt_hears_on_which_input_it_goes_wrong(name, attempt, said):
+    """Attempts of readers; none of them is among the known mistakes."""
+    feedback = EXERCISES[name].check(attempt)
+    assert feedback.status == WRONG
+    assert said in feedback.message
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda ids, table, slots: torch.stack(
+            [table[i] if i > 0 else slots[-i - 1] for i in ids.tolist()]
+        ),
+        lambda ids, table, slots: torch.stack(  # in order of appearance
+            [table[i] if i >= 0 else slots[int((ids[:k] < 0).sum())] for k, i in enumerate(ids)]
+        ),
+    ],
+    ids=["token 0 is no slot", "slots by their numbers"],
+)
+def test_the_template_check_sees_token_0_and_the_order_of_the_slots(attempt):
+    assert EXERCISES["TEMPLATE_EMBEDDING"].check(attempt).status == WRONG

@@ -18,7 +18,7 @@ def _lora_inputs(draw: torch.Generator) -> dict[str, Any]:
         "B": (6, 2),
     }  # square, so that a swap is not a shape error
     return {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()} | {
-        "alpha": 3.0
+        "alpha": 5.0
     }
 
 
@@ -52,13 +52,14 @@ LORA_FORWARD = Exercise(
         ),
     },
     praise="W x + alpha / r B A x. W stays as it is, and with B = 0 nothing changes at the start.",
+    neutral={"alpha": 2.0},  # r is 2, so that alpha / r is 1
 )
 
 
 def _fused_inputs(draw: torch.Generator) -> dict[str, Any]:
     shapes = {"A_q": (2, 6), "B_q": (6, 2), "A_v": (2, 6), "B_v": (6, 2)}
     return {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()} | {
-        "alpha": 3.0
+        "alpha": 5.0
     }
 
 
@@ -94,6 +95,14 @@ FUSED_UPDATE = Exercise(
         "the scaling alpha / r is missing": lambda A_q, B_q, A_v, B_v, alpha: _fused(
             B_q @ A_q, torch.zeros(len(B_q), len(B_q)), B_v @ A_v
         ),
+        "alpha is not divided by r, the number of rows of A": lambda A_q, B_q, A_v, B_v, alpha: (
+            _fused(alpha * B_q @ A_q, torch.zeros(len(B_q), len(B_q)), alpha * B_v @ A_v)
+        ),
+        "the key's columns hold the query's block; the key stays as it is, so they hold zeros": (
+            lambda A_q, B_q, A_v, B_v, alpha: _fused(
+                _delta(A_q, B_q, alpha), _delta(A_q, B_q, alpha), _delta(A_v, B_v, alpha)
+            )
+        ),
         "query and value share one A; each target has factors of its own": (
             lambda A_q, B_q, A_v, B_v, alpha: _fused(
                 _delta(A_q, B_q, alpha), torch.zeros(len(B_q), len(B_q)), _delta(A_q, B_v, alpha)
@@ -107,4 +116,5 @@ FUSED_UPDATE = Exercise(
     },
     praise="q and v each get a block of their own, the key's columns get exactly nothing, "
     "and the joint rank is up to 2 r.",
+    neutral={"alpha": 2.0},  # r is 2
 )

@@ -12,7 +12,7 @@ from peftlab.lessons.exercise import Exercise
 
 def _slot_inputs(draw: torch.Generator) -> dict[str, Any]:
     return {
-        "ids": torch.tensor([-1, -2, 7, 3, -3, 5, -4]),
+        "ids": torch.tensor([-2, -1, 7, 0, -3, 5, -4]),  # 0 is a token, too
         "table": torch.randn(9, 4, generator=draw),
         "slots": torch.randn(4, 4, generator=draw),
     }

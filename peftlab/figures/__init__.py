@@ -8,6 +8,7 @@ from peftlab.figures.accuracy import (
     two_curves,
 )
 from peftlab.figures.bars import choice_bars, log_bars, memory_bars, mib
+from peftlab.figures.forest import forest
 from peftlab.figures.matrices import heat_map, overlap_maps, spectra
 from peftlab.figures.picture import (
     BLACK,
@@ -44,6 +45,7 @@ __all__ = [
     "accuracy_dots",
     "canvas",
     "choice_bars",
+    "forest",
     "heat_map",
     "learning_curves",
     "log_bars",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -63,7 +64,13 @@ class Picture:
         return f"Picture: {self.alt}"
 
 
-def canvas(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, Any]:
+def canvas(
+    width: float,
+    height: float,
+    columns: int = 1,
+    rows: int = 1,
+    heights: Sequence[float] | None = None,
+) -> tuple[Figure, Any]:
     """An empty figure in the labs' style.
 
     Args:
@@ -71,13 +78,14 @@ def canvas(width: float, height: float, columns: int = 1, rows: int = 1) -> tupl
         height: in inches.
         columns: how many axes stand side by side.
         rows: how many axes stand below each other.
+        heights: of the rows, relative to each other; None makes them equal.
 
     Returns:
         The figure, and its axes: a single one, or an array of them.
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots(rows, columns)
+        return figure, figure.subplots(rows, columns, height_ratios=heights)
 
 
 def palette(count: int, *first: str) -> list[str]:

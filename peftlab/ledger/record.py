@@ -1,7 +1,7 @@
 """The record that a lab writes of its own run.
 
-A claim holds, does not hold, is too close to call, or was not measured; a record says which, with
-the paper's number, ours and the seeds.
+A claim holds, does not hold, is too close to call, has no room to differ, or was not measured; a
+record says which, with the paper's number, ours with its interval, and the seeds.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peftlab.anatomy import ParameterCount
-from peftlab.figures import Table
+from peftlab.figures import Picture, Table, forest
 from peftlab.files import versions, write_whole
-from peftlab.seeds import CLOSE, FAILS, HOLDS, UNMEASURED
+from peftlab.seeds import CLOSE, FAILS, HOLDS, NO_ROOM, UNMEASURED
 
 if TYPE_CHECKING:
+    from peftlab.ledger.effects import Effect
     from peftlab.ledger.verdicts import Claim
     from peftlab.runs.trial import Run
 
@@ -26,6 +27,7 @@ _MARKS = {
     HOLDS: "✔ holds",
     FAILS: "✘ does not hold",
     CLOSE: "≈ too close to call",
+    NO_ROOM: "○ no room to differ",
     UNMEASURED: "– not measured",
 }
 
@@ -91,6 +93,23 @@ class Record:
         if curves:
             self.data["curves"][f"{run.label}, seed {run.seed}, {source}"] = curves
 
+    def known(self, key: str) -> Claim:
+        """Give a claim of the lab.
+
+        Args:
+            key: its name in `claims`.
+
+        Returns:
+            The claim.
+
+        Raises:
+            ValueError: the lab has no claim of that name.
+        """
+        if key not in self._claims:
+            known = ", ".join(self._claims) or "none"
+            raise ValueError(f"no claim {key!r}; this lab has: {known}")
+        return self._claims[key]
+
     def claim(
         self,
         key: str,
@@ -99,24 +118,24 @@ class Record:
         seeds: Sequence[int],
         why: str = "",
         numbers: dict[str, Any] | None = None,
+        effects: Sequence[Effect] = (),
     ) -> None:
         """Decide a claim.
 
         Args:
             key: its name in `claims`.
             ours: what was measured, as a reader should see it.
-            verdict: HOLDS, FAILS, CLOSE or UNMEASURED.
+            verdict: HOLDS, FAILS, CLOSE, NO_ROOM or UNMEASURED.
             seeds: the seeds behind our number.
             why: the reason when it does not hold, or a caveat.
             numbers: the numbers behind `ours`.
+            effects: the differences that decide it, with their intervals.
 
         Raises:
             ValueError: an unknown claim or verdict, a claim decided twice, or a verdict other than
                 HOLDS without a reason.
         """
-        known = self._claims
-        if key not in known:
-            raise ValueError(f"no claim {key!r}; this lab has: {', '.join(known) or 'none'}")
+        known = self.known(key)
         if verdict not in _MARKS:
             raise ValueError(f"verdict must be one of {', '.join(_MARKS)}; got {verdict!r}")
         if any(claim["key"] == key for claim in self.data["claims"]):
@@ -124,8 +143,10 @@ class Record:
         if verdict != HOLDS and not why:
             raise ValueError(f"say why the verdict on {key!r} is {verdict!r}")
         self.data["claims"].append(
-            {"key": key, **asdict(known[key]), "ours": ours, "seeds": list(seeds)}
+            {"key": key, **asdict(known), "printed": list(known.printed)}
+            | {"ours": ours, "seeds": list(seeds)}
             | {"verdict": verdict, "why": why, "numbers": numbers or {}}
+            | {"effects": [effect.to_json() for effect in effects]}
         )
 
     def unmeasured(self, *keys: str) -> None:
@@ -139,18 +160,27 @@ class Record:
             self.claim(key, ours="–", verdict=UNMEASURED, seeds=[], why=why)
 
     def claims_table(self) -> Table:
-        """The claims as a table: the paper's number, ours, seeds, verdict."""
+        """The claims as a table: verdict, the paper's number, ours, seeds."""
         rows = [
             {
+                "verdict": _MARKS[c["verdict"]] + (f": {c['why']}" if c["why"] else ""),
                 "paper says": c["statement"],
                 "its number": f"{c['paper']} ({c['where']})",
                 "you measured": c["ours"],
                 "seeds": ", ".join(map(str, c["seeds"])) or "–",
-                "verdict": _MARKS[c["verdict"]] + (f": {c['why']}" if c["why"] else ""),
             }
             for c in self.data["claims"]
         ]
-        return Table(rows, caption="Paper says, you measured")
+        return Table(rows, caption="Paper says, you measured; in brackets 95 % intervals")
+
+    def forest(self) -> Picture:
+        """Draw the differences that decide the claims, with their intervals."""
+        rows = []
+        for claim in self.data["claims"]:
+            for i, effect in enumerate(claim["effects"]):
+                printed = claim["printed"][i] if i < len(claim["printed"]) else None
+                rows.append(effect | {"claim": claim["statement"], "printed": printed})
+        return forest(rows)
 
     def write(self, folder: str | Path = ".") -> Path:
         """Write `<lab>.json` to `folder`, whole or not at all.

@@ -1,4 +1,4 @@
-"""How a claim is decided: by numbers over several seeds, within margins that are named here."""
+"""How a claim is decided: by the intervals of its effects, or by a fact that needs no seeds."""
 
 from __future__ import annotations
 
@@ -7,44 +7,53 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from peftlab.ledger.effects import Effect, difference, together
 from peftlab.ledger.record import Record
-from peftlab.seeds import CLOSE, FAILS, HOLDS, judge
+from peftlab.seeds import FAILS, HOLDS
 
-AS_GOOD = 0.02  # two points of accuracy: at most so far below is as good
+AS_GOOD = 2.0  # points of accuracy: at most so far below is as good
 AS_FAST = 1.15  # times the backbone's time: below it, no latency was added that a timing can show
-BEYOND_CHANCE = 10.0  # times the similarity of random directions: above it, two subspaces overlap
-
-SPREAD = "the difference is not beyond twice its standard error over the seeds"
 
 Named = tuple[str, Sequence[float]]  # a setting and its accuracies from 0 to 1, one for each seed
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper says, with its printed number and where it stands."""
+    """What a paper says, with its printed number and where it stands.
+
+    Args:
+        statement: the claim in one sentence.
+        paper: the numbers that the paper prints for it.
+        where: section, table or figure.
+        margin: points of accuracy that "as good as" allows; 0 where the claim says "better".
+        printed: the paper's own number for each effect that decides the claim, by the effect's
+            place, in the unit of the effect; None where the paper prints none.
+    """
 
     statement: str
     paper: str
     where: str
+    margin: float = 0.0
+    printed: tuple[float | None, ...] = ()
 
 
 def decide(
     record: Record,
     key: str,
-    verdict: str | bool,
+    holds: bool | str,
     *,
     ours: str,
     seeds: Sequence[int],
     fails: str,
-    close: str = SPREAD,
+    close: str = "",
     numbers: Mapping[str, Any] | None = None,
 ) -> None:
-    """Put a verdict into the record, with the reason that belongs to it.
+    """Decide a claim by a fact, and note the reason that belongs to the verdict.
 
     Args:
         record: of the lab.
         key: of the claim.
-        verdict: HOLDS, FAILS or CLOSE; True and False stand for the first two.
+        holds: True or False, or CLOSE.
         ours: what was measured, as a reader should see it.
         seeds: behind our numbers.
         fails: the reason if the claim does not hold.
@@ -54,10 +63,47 @@ def decide(
     Raises:
         ValueError: see `Record.claim`.
     """
-    if isinstance(verdict, bool):
-        verdict = HOLDS if verdict else FAILS
-    why = {HOLDS: "", CLOSE: close}.get(verdict, fails)
+    verdict = (HOLDS if holds else FAILS) if isinstance(holds, bool) else holds
+    why = {HOLDS: "", FAILS: fails}.get(verdict, close)
     record.claim(key, ours=ours, verdict=verdict, seeds=seeds, why=why, numbers=dict(numbers or {}))
+
+
+def compare(
+    record: Record,
+    key: str,
+    effects: Sequence[Effect],
+    seeds: Sequence[int],
+    *,
+    shown: str = "",
+    fails: str = "",
+    numbers: Mapping[str, Any] | None = None,
+) -> None:
+    """Decide a claim by the intervals of its effects, and note them.
+
+    Args:
+        record: of the lab.
+        key: of the claim.
+        effects: one for each thing that the claim says, at least one.
+        seeds: behind our numbers.
+        shown: the means, to stand before the effects.
+        fails: what it means if the claim does not hold.
+        numbers: the numbers behind the effects.
+
+    Raises:
+        ValueError: see `Record.claim`.
+    """
+    verdict = together(effects)
+    reasons = "; ".join(effect.why() for effect in effects if effect.verdict == verdict)
+    said = "; ".join(map(str, effects))
+    record.claim(
+        key,
+        ours=f"{shown}; {said}" if shown else said,
+        verdict=verdict,
+        seeds=seeds,
+        why="" if verdict == HOLDS else fails if verdict == FAILS and fails else reasons,
+        numbers=dict(numbers or {}),
+        effects=effects,
+    )
 
 
 def percent(scores: Mapping[object, Sequence[float]], form: str = "{}") -> str:
@@ -73,72 +119,36 @@ def percent(scores: Mapping[object, Sequence[float]], form: str = "{}") -> str:
     return ", ".join(f"{form.format(n)} {100 * fmean(v):.1f} %" for n, v in scores.items() if v)
 
 
-def together(*verdicts: str) -> str:
-    """Give one verdict on a claim that says several things.
-
-    Args:
-        *verdicts: one for each thing that the claim says.
-
-    Returns:
-        FAILS if one of them fails, else CLOSE if one of them is close, else HOLDS.
-    """
-    return next((verdict for verdict in (FAILS, CLOSE) if verdict in verdicts), HOLDS)
-
-
-def above(record: Record, key: str, higher: Named, lower: Named, seeds: Sequence[int]) -> None:
-    """Decide whether the first setting is above the second, beyond the noise of the seeds.
+def above(
+    record: Record,
+    key: str,
+    higher: Named,
+    lower: Named,
+    seeds: Sequence[int],
+    beside: Mapping[str, Sequence[float]] | None = None,
+) -> None:
+    """Decide whether the first setting is above the second, or at most the claim's margin below.
 
     Args:
         record: of the lab.
-        key: of the claim.
-        higher: what should be better, such as ("LoRA", [0.8, 0.82]).
-        lower: what should be worse.
+        key: of the claim, whose margin counts.
+        higher: what should be better or as good, such as ("LoRA", [0.8, 0.82]).
+        lower: what it is compared with, by the same seeds.
         seeds: behind the accuracies.
+        beside: controls to name along with the two; they decide nothing.
     """
     (name, values), (other, wanted) = higher, lower
     if not (values and wanted):
         return record.unmeasured(key)
-    shown = {name: values, other: wanted}
-    decide(
-        record,
-        key,
-        judge(values, wanted),
-        ours=percent(shown),
-        seeds=seeds,
-        fails=f"{name}: not above {other} here",
-        numbers=shown,
-    )
-
-
-def near(
-    record: Record,
-    key: str,
-    ours: Named,
-    reference: Named,
-    seeds: Sequence[int],
-    beside: Mapping[str, Sequence[float]] | None = None,
-) -> None:
-    """Decide whether the first setting is at most 2 points below the second, beyond the noise.
-
-    Args:
-        record: of the lab.
-        key: of the claim.
-        ours: such as ("LoRA", [0.8, 0.82]).
-        reference: what it should come near to.
-        seeds: behind the accuracies.
-        beside: controls to name along with the two; they decide nothing.
-    """
-    (name, values), (other, wanted) = ours, reference
-    if not (values and wanted):
-        return record.unmeasured(key)
+    margin = record.known(key).margin
     shown = {name: values, other: wanted} | dict(beside or {})
-    decide(
+    below = f"more than {margin:g} points below" if margin else "not above"
+    compare(
         record,
         key,
-        judge(values, wanted, margin=AS_GOOD),
-        ours=percent(shown),
-        seeds=seeds,
-        close=f"within 2 points? {SPREAD}",
-        fails=f"{name}: more than 2 points below {other}",
+        [difference(name, values, other, wanted, margin)],
+        seeds,
+        shown=percent(shown),
+        fails=f"{name}: {below} {other} here",
         numbers=shown,
     )

@@ -146,14 +146,14 @@ def test_a_lab_leaves_a_record_with_every_claim_decided(gallery, lab):
     assert record["seconds"] > 0 and record["counts"]
     assert {claim["key"] for claim in record["claims"]} == LESSONS[lab.stem].claims.keys()
     for claim in record["claims"]:
-        assert claim["verdict"] in (seeds.HOLDS, seeds.FAILS, seeds.CLOSE)
+        assert claim["verdict"] in (seeds.HOLDS, seeds.FAILS, seeds.CLOSE, seeds.NO_ROOM)
         assert claim["ours"] and claim["seeds"]
 
 
 @lora_alone
 def test_lora_record_separates_the_methods(gallery, lab):
     record = record_of(gallery, lab.stem)
-    mean = {name: found["first three seeds"] for name, found in record["separation"].items()}
+    mean = record["separation"]
     assert mean["head"] <= mean["full"] - 5
     assert mean["LoRA"] >= mean["full"] - 2
     assert mean["random"] <= mean["full"] - 15

@@ -36,7 +36,7 @@ def test_start_is_judged_at_deviations_up_to_1e2(record, at_1e2, verdict):
     [(NEAR, HIGH, HOLDS), (LOW, HIGH, FAILS), ([0.8, 0.9, 0.88], [0.88, 0.91, 0.9], CLOSE)],
 )
 def test_quality_is_within_two_points_of_full_fine_tuning(record, ours, full, verdict):
-    verdicts.near(record, "quality", ("adapters", ours), ("full", full), SEEDS)
+    verdicts.above(record, "quality", ("adapters", ours), ("full", full), SEEDS)
     assert only(record)["verdict"] == verdict
 
 
@@ -89,7 +89,7 @@ def test_latency_needs_slower_adapters_and_no_slower_merged_lora(record, adapter
 
 
 def test_what_no_run_was_stored_for_is_not_measured(record):
-    verdicts.near(record, "quality", ("adapters", []), ("full", []), SEEDS)
+    verdicts.above(record, "quality", ("adapters", []), ("full", []), SEEDS)
     verdicts.above(record, "norms", ("a", []), ("b", []), SEEDS)
     verdicts.size(record, {}, SEEDS)
     verdicts.init_std(record, {}, SEEDS)

@@ -28,7 +28,7 @@ def decided(record):
 @pytest.mark.parametrize("ours, verdict", [(NEAR, HOLDS), (LOW, FAILS), ([0.8, 0.91, 0.93], CLOSE)])
 @pytest.mark.parametrize("key", ["quality", "two"])
 def test_near_is_within_two_points(record, key, ours, verdict):
-    verdicts.near(record, key, ("ours", ours), ("other", HIGH), SEEDS)
+    verdicts.above(record, key, ("ours", ours), ("other", HIGH), SEEDS)
     assert decided(record) == {key: verdict}
 
 
@@ -67,7 +67,7 @@ def test_the_curves_have_to_cross(record, small, large, verdict):
 
 
 def test_what_no_run_was_stored_for_is_not_measured(record):
-    verdicts.near(record, "quality", ("a", []), ("b", HIGH), SEEDS)
+    verdicts.above(record, "quality", ("a", []), ("b", HIGH), SEEDS)
     verdicts.above(record, "random", ("all", []), ("random", []), SEEDS)
     verdicts.movement(record, [], {}, SEEDS)
     verdicts.crossover(record, {}, {}, SEEDS)

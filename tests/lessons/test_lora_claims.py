@@ -59,7 +59,7 @@ def scores(lora, full):
     [
         ([0.90, 0.901, 0.902], [0.90, 0.901, 0.902], HOLDS),
         ([0.95, 0.95, 0.951], [0.90, 0.90, 0.901], HOLDS),
-        ([0.88, 0.89, 0.90], [0.90, 0.91, 0.92], CLOSE),  # exactly 2 points below
+        ([0.88, 0.89, 0.90], [0.90, 0.912, 0.918], CLOSE),  # about 2 points below
         ([0.80, 0.90, 0.95], [0.82, 0.91, 0.94], CLOSE),  # the seeds differ too much
         ([0.70, 0.71, 0.72], [0.90, 0.91, 0.92], FAILS),
     ],
@@ -77,13 +77,10 @@ def test_quality_shows_the_means_the_gap_and_the_controls(record):
     )
     claim = only(record)
     assert claim["ours"] == (
-        "LoRA 93.0 %, full 95.0 %, head 60.0 %; LoRA minus full -2.0 points, "
-        "over the first three seeds -3.0"
+        "LoRA 93.0 %, full 95.0 %, head 60.0 %; LoRA minus full -2.0 points (-5.2 to +1.2)"
     )
     assert claim["seeds"] == [0, 1, 2, 3]
-    separation = record.data["separation"]
-    assert separation["LoRA"] == pytest.approx({"first three seeds": 91, "all seeds": 93})
-    assert "random" not in separation
+    assert record.data["separation"] == pytest.approx({"LoRA": 93, "full": 95, "head": 60})
 
 
 @pytest.mark.parametrize("lora, full", [([], [0.9]), ([0.9], []), ([], [])])
@@ -135,7 +132,7 @@ def test_rank_holds_when_rank_one_is_within_two_points_of_the_largest(record, on
     assert [part.split()[0] for part in claim["ours"].split(", ")] == ["r=1", "r=8", "r=64"]
     assert claim["numbers"] == {"1": one, "8": MIDDLE, "64": large}
     if verdict == CLOSE:
-        assert verdicts.SPREAD in claim["why"]
+        assert "the interval, " in claim["why"]
 
 
 @pytest.mark.parametrize("points", [{}, {1: HIGH}, {8: HIGH, 64: HIGH}], ids=str)
@@ -155,17 +152,18 @@ def groups(both, query, value):
     "both, query, value, verdict, why",
     [
         (HIGH, LOW, LOW, HOLDS, ""),
-        (LOW, LOW, HIGH, FAILS, "one matrix alone is better here"),
-        (LOW, HIGH, LOW, FAILS, "one matrix alone is better here"),
-        (HIGH, LOW, MIDDLE, CLOSE, f"against value, {verdicts.SPREAD}"),
-        (HIGH, MIDDLE, HIGH, CLOSE, f"against query, value, {verdicts.SPREAD}"),
+        (LOW, LOW, HIGH, FAILS, "query and value minus value: below 0"),
+        (LOW, HIGH, LOW, FAILS, "query and value minus query: below 0"),
+        (HIGH, LOW, MIDDLE, CLOSE, "query and value minus value: the interval"),
+        (HIGH, MIDDLE, HIGH, CLOSE, "query and value minus query: the interval"),
     ],
 )
 def test_budget_holds_when_both_matrices_beat_each_alone(record, both, query, value, verdict, why):
     found = groups(both, query, value)
     verdicts.budget(record, found, SEEDS)
     claim = only(record)
-    assert (claim["key"], claim["verdict"], claim["why"]) == ("budget", verdict, why)
+    assert (claim["key"], claim["verdict"]) == ("budget", verdict)
+    assert claim["why"].startswith(why)
     assert claim["numbers"] == found
     assert "all four 91.0 %" in claim["ours"]
 

@@ -57,7 +57,10 @@ def plan(*, bottleneck: int, init_std: float, learning_rate: float, epochs: int,
         },
         "top": {
             k: Trial(
-                label=f"top {k} layers", method=TopLayers(layers=k), learning_rate=1e-3, epochs=6
+                label="top layer" if k == 1 else f"top {k} layers",
+                method=TopLayers(layers=k),
+                learning_rate=1e-3,
+                epochs=6,
             )
             for k in (1, 2, 3)
         },

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from peftlab.ledger.effects import difference
 from peftlab.ledger.record import Record
-from peftlab.ledger.verdicts import SPREAD, Claim, above, decide, near, together
-from peftlab.seeds import judge
+from peftlab.ledger.verdicts import AS_GOOD, Claim, above, compare, decide
 
 CLAIMS = {
     "quality": Claim(
         "BitFit is competitive with full fine-tuning",
         "BERT large, GLUE validation average: 84.2 against 84.1 (figures taken second-hand)",
         "table 1",
+        margin=AS_GOOD,
+        printed=(0.1,),
     ),
     "two": Claim(
         "Two kinds of bias, the query's and the MLP's way in, do almost as well as all",
         "0.04 % of the parameters, little lost",
         "table 3",
+        margin=AS_GOOD,
     ),
     "random": Claim(
         "As many scalars at random places do worse",
@@ -43,7 +46,7 @@ CLAIMS = {
 }
 
 
-__all__ = ["CLAIMS", "above", "controls", "crossover", "movement", "near"]
+__all__ = ["CLAIMS", "above", "controls", "crossover", "movement"]
 
 
 def controls(record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> None:
@@ -57,8 +60,8 @@ def controls(record: Record, scores: Mapping[str, Sequence[float]], seeds: Seque
     """
     every = ("BitFit", scores["all"])
     alone = {"query alone": scores["query"], "MLP in alone": scores["mlp_in"]}
-    near(record, "quality", every, ("full", scores["full"]), seeds)
-    near(record, "two", ("two kinds", scores["two"]), every, seeds, beside=alone)
+    above(record, "quality", every, ("full", scores["full"]), seeds)
+    above(record, "two", ("two kinds", scores["two"]), every, seeds, beside=alone)
     above(record, "random", every, ("random scalars", scores["random"]), seeds)
 
 
@@ -122,16 +125,17 @@ def crossover(
     if len(sizes) < 2:
         return record.unmeasured("crossover")
     few, many = sizes[0], sizes[-1]
-    verdict = together(judge(bitfit[few], full[few]), judge(full[many], bitfit[many]))
+    effects = [
+        difference(f"BitFit, {few} sentences", bitfit[few], "full", full[few]),
+        difference(f"full, {many} sentences", full[many], "BitFit", bitfit[many]),
+    ]
     gaps = {n: 100 * (fmean(bitfit[n]) - fmean(full[n])) for n in sizes}
-    decide(
+    compare(
         record,
         "crossover",
-        verdict,
-        ours="BitFit minus full fine-tuning: "
+        effects,
+        seeds,
+        shown="BitFit minus full fine-tuning: "
         + ", ".join(f"{gap:+.1f} points with {n} sentences" for n, gap in gaps.items()),
-        seeds=seeds,
-        close=f"at one end {SPREAD}",
-        fails="the curves do not cross between these sizes",
         numbers={str(n): {"bitfit": bitfit[n], "full": full[n]} for n in sizes},
     )

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from peftlab.ledger.effects import difference
 from peftlab.ledger.record import Record
-from peftlab.ledger.verdicts import (
-    AS_FAST,
-    AS_GOOD,
-    BEYOND_CHANCE,
-    SPREAD,
-    Claim,
-    decide,
-    percent,
-    together,
-)
-from peftlab.seeds import CLOSE, FAILS, HOLDS, judge
+from peftlab.ledger.verdicts import AS_FAST, AS_GOOD, Claim, compare, decide, percent
+from peftlab.seeds import CLOSE
+
+BEYOND_CHANCE = 10.0  # times the similarity of random directions: above it, two subspaces overlap
 
 CLAIMS = {
     "identity": Claim(
@@ -28,6 +22,8 @@ CLAIMS = {
         "LoRA is on par with full fine-tuning",
         "RoBERTa base, GLUE average: 87.2 against 86.4; GPT-3, MNLI: 91.7 against 89.5",
         "tables 2 and 4",
+        margin=AS_GOOD,
+        printed=(0.8,),
     ),
     "latency": Claim(
         "Merged, LoRA adds no latency at inference",
@@ -38,11 +34,14 @@ CLAIMS = {
         "For one budget, adapting q and v at a small rank beats one matrix at a larger rank",
         "WikiSQL at 18M: W_q r=8 70.4, W_v r=8 73.0, W_q and W_v r=4 73.7",
         "table 5",
+        printed=(3.3, 0.7),
     ),
     "rank": Claim(
         "A very small rank suffices",
         "WikiSQL, W_q and W_v: r=1 73.4, r=64 73.5",
         "table 6",
+        margin=AS_GOOD,
+        printed=(-0.1,),
     ),
     "subspace_ranks": Claim(
         "The top directions of a small and a large rank overlap far more than random ones",
@@ -86,30 +85,22 @@ def identity(
 
 
 def quality(record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> None:
-    """Holds when LoRA is clearly at most 2 points of test accuracy below full fine-tuning.
+    """Holds when LoRA is at most 2 points of test accuracy below full fine-tuning.
 
     Args:
-        record: of the lab; gets the scores of the first three seeds as "separation".
+        record: of the lab; gets the mean accuracies in percent as "separation".
         scores: accuracies from 0 to 1, one for each seed, for "LoRA", "full", "head" and "random".
         seeds: behind the accuracies.
     """
     if not (scores["LoRA"] and scores["full"]):
         return record.unmeasured("quality")
-    record.data["separation"] = {
-        name: {"first three seeds": 100 * fmean(values[:3]), "all seeds": 100 * fmean(values)}
-        for name, values in scores.items()
-        if values
-    }
-    gaps = [100 * (fmean(scores["LoRA"][:n]) - fmean(scores["full"][:n])) for n in (3, len(seeds))]
-    verdict = judge(scores["LoRA"], scores["full"], margin=AS_GOOD)
-    decide(
+    record.data["separation"] = {n: 100 * fmean(values) for n, values in scores.items() if values}
+    compare(
         record,
         "quality",
-        verdict,
-        ours=f"{percent(scores)}; LoRA minus full {gaps[1]:+.1f} points, "
-        f"over the first three seeds {gaps[0]:+.1f}",
-        seeds=seeds,
-        close="within 2 points or not is inside the spread of the seeds",
+        [difference("LoRA", scores["LoRA"], "full", scores["full"], AS_GOOD)],
+        seeds,
+        shown=percent(scores),
         fails="LoRA stays more than 2 points behind on this task and size",
         numbers=dict(scores),
     )
@@ -135,7 +126,7 @@ def latency(
     decide(
         record,
         "latency",
-        FAILS if not exact else HOLDS if merged < AS_FAST else CLOSE,
+        False if not exact else True if merged < AS_FAST else CLOSE,
         ours=f"forward time at batch 1 over the backbone's: merged {merged:.2f}, "
         f"unmerged {unmerged:.2f}",
         seeds=[seed],
@@ -146,7 +137,7 @@ def latency(
 
 
 def rank(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequence[int]) -> None:
-    """Holds when rank 1 is at most 2 points below rank 64, beyond the noise of the seeds.
+    """Holds when rank 1 is at most 2 points below rank 64.
 
     Args:
         record: of the lab.
@@ -155,42 +146,36 @@ def rank(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequence[
     """
     if not {1, 64} <= points.keys():
         return record.unmeasured("rank")
-    verdict = judge(points[1], points[64], margin=AS_GOOD)
-    decide(
+    compare(
         record,
         "rank",
-        verdict,
-        ours=percent(points, "r={}"),
-        seeds=seeds,
-        close=f"r=1 within 2 points of r=64? {SPREAD}",
+        [difference("r=1", points[1], "r=64", points[64], AS_GOOD)],
+        seeds,
+        shown=percent(points, "r={}"),
         fails="r=1 stays more than 2 points behind r=64",
         numbers={str(r): values for r, values in points.items()},
     )
 
 
 def budget(record: Record, groups: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> None:
-    """Holds when query and value together beat each of the two alone, beyond the seeds' noise.
+    """Holds when query and value together beat each of the two alone.
 
     Args:
         record: of the lab.
         groups: accuracies from 0 to 1 by setting, one for each seed; the first is query and value,
-            the second and third are one matrix each.
+            which may have further seeds, the second and third are one matrix each.
         seeds: behind the accuracies.
     """
     if len(groups) < 3:
         return record.unmeasured("budget")
-    both, *alone = list(groups.values())[:3]
-    verdicts = [judge(both, other) for other in alone]
-    verdict = together(*verdicts)
-    worse = [label for label, v in zip(list(groups)[1:3], verdicts, strict=True) if v != HOLDS]
-    decide(
+    (name, both), *alone = list(groups.items())[:3]
+    effects = [difference(name, both[: len(own)], other, own) for other, own in alone]
+    compare(
         record,
         "budget",
-        verdict,
-        ours=percent(groups),
-        seeds=seeds,
-        close=f"against {', '.join(worse)}, {SPREAD}",
-        fails="one matrix alone is better here",
+        effects,
+        seeds,
+        shown=percent(groups),
         numbers=dict(groups),
     )
 
@@ -215,10 +200,8 @@ def subspaces(
     chance = random[0][0]
     for key, found, wanted in zip(keys, trained, (0.5, 0.0), strict=True):
         top = found[0][0]
-        verdict = HOLDS
-        if top <= BEYOND_CHANCE * chance:
-            verdict = FAILS
-        elif top <= wanted:
+        verdict: bool | str = top > BEYOND_CHANCE * chance
+        if verdict and top <= wanted:
             verdict = CLOSE
         decide(
             record,

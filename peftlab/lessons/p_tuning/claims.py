@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from peftlab.ledger.effects import STEPS, measured
 from peftlab.ledger.record import Record
-from peftlab.ledger.verdicts import SPREAD, Claim, above, decide, together
-from peftlab.seeds import HOLDS, judge
+from peftlab.ledger.verdicts import Claim, above, compare, decide
+from peftlab.seeds import differences
 
 CLAIMS = {
     "swing": Claim(
@@ -24,6 +25,7 @@ CLAIMS = {
         "P-Tuning is above the best hand-written prompt",
         "LAMA-34k: 50.6 against 43.3; LAMA-29k: 64.2 against 45.2",
         "table 2",
+        printed=(7.3,),
     ),
     "convergence": Claim(
         "LSTM and MLP train better than free vectors",
@@ -85,23 +87,10 @@ def spread(
         learned: accuracies from 0 to 1 of P-Tuning by relation, over templates and seeds.
         seeds: behind the learned ones.
     """
-    names = [name for name in prompts if learned.get(name)]
-    if not names:
-        return record.unmeasured("spread")
-    by_hand = [max(prompts[n].values()) - min(prompts[n].values()) for n in names]
-    ours = [max(learned[n]) - min(learned[n]) for n in names]
-    verdict = judge(by_hand, ours)
-    decide(
-        record,
-        "spread",
-        verdict,
-        ours=f"best minus worst, mean over {len(names)} relations: hand-written "
-        f"{100 * fmean(by_hand):.0f} points, P-Tuning {100 * fmean(ours):.0f}",
-        seeds=seeds,
-        close="the difference is within the spread over the relations",
-        fails="learned prompts spread as widely",
-        numbers={"hand-written": by_hand, "learned": ours},
-    )
+    by_hand = {n: max(own.values()) - min(own.values()) for n, own in prompts.items()}
+    ours = {n: max(own) - min(own) for n, own in learned.items() if own}
+    shown = "best minus worst, mean over {} relations: hand-written {:.0f} points, P-Tuning {:.0f}"
+    _over_relations(record, "spread", by_hand, ours, seeds, shown, sign=-1)
 
 
 def best(
@@ -118,23 +107,37 @@ def best(
         learned: accuracies from 0 to 1 of P-Tuning by relation, over templates and seeds.
         seeds: behind the learned ones.
     """
-    names = [name for name in prompts if learned.get(name)]
+    by_hand = {name: max(own.values()) for name, own in prompts.items()}
+    ours = {name: fmean(own) for name, own in learned.items() if own}
+    shown = "mean over {} relations: best hand-written prompt {:.1f} %, P-Tuning {:.1f} %"
+    _over_relations(record, "best", by_hand, ours, seeds, shown, sign=1)
+
+
+def _over_relations(
+    record: Record,
+    key: str,
+    by_hand: Mapping[str, float],
+    ours: Mapping[str, float],
+    seeds: Sequence[int],
+    shown: str,
+    sign: int,
+) -> None:
+    """Compare P-Tuning with worded prompts, paired by relation; a sign of -1 wants it lower."""
+    names = [name for name in by_hand if name in ours]
     if not names:
-        return record.unmeasured("best")
-    by_hand = {name: max(prompts[name].values()) for name in names}
-    ours = {name: fmean(learned[name]) for name in names}
-    gains = [ours[name] - by_hand[name] for name in names]
-    verdict = judge(gains, [0.0])
-    decide(
+        return record.unmeasured(key)
+    hand, learned = ([100 * own[n] for n in names] for own in (by_hand, ours))
+    gains = [sign * gain for gain in differences(learned, hand)]
+    what = "P-Tuning minus best by hand" if sign > 0 else "range by hand minus P-Tuning's"
+    # at the ceiling no learned prompt can be above the best one by hand
+    room = sign < 0 or fmean(hand) <= 99
+    compare(
         record,
-        "best",
-        verdict,
-        ours=f"mean over {len(names)} relations: best hand-written prompt "
-        f"{100 * fmean(by_hand.values()):.1f} %, P-Tuning {100 * fmean(ours.values()):.1f} %",
-        seeds=seeds,
-        close="the difference is within the spread over the relations",
-        fails="the best worded prompts are at the ceiling already",
-        numbers={"hand-written": by_hand, "learned": ours},
+        key,
+        [measured(what, gains, room=room, over="relations")],
+        seeds,
+        shown=shown.format(len(names), fmean(hand), fmean(learned)),
+        numbers={"hand-written": hand, "learned": learned},
     )
 
 
@@ -148,17 +151,18 @@ def convergence(record: Record, steps: Mapping[str, Sequence[float]], seeds: Seq
     """
     if not all(steps.get(kind) for kind in ("lstm", "mlp", "none")):
         return record.unmeasured("convergence")
-    verdicts = {kind: judge(steps[kind], steps["lstm"]) for kind in ("mlp", "none")}
-    verdict = together(*verdicts.values())
-    faster = [kind for kind, v in verdicts.items() if v != HOLDS]
-    decide(
+    effects = [
+        measured(
+            f"{kind} minus lstm", differences(steps[kind], steps["lstm"]), unit=STEPS, over="pairs"
+        )
+        for kind in ("mlp", "none")
+    ]
+    compare(
         record,
         "convergence",
-        verdict,
-        ours=", ".join(f"{kind} {fmean(own):.0f} steps" for kind, own in steps.items()),
-        seeds=seeds,
-        close=f"against {', '.join(faster)}, {SPREAD}",
-        fails=f"as fast or faster here: {', '.join(faster)}",
+        effects,
+        seeds,
+        shown=", ".join(f"{kind} {fmean(own):.0f} steps" for kind, own in steps.items()),
         numbers={kind: list(own) for kind, own in steps.items()},
     )
 

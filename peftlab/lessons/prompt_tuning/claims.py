@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
 
+from peftlab.ledger.effects import difference, measured
 from peftlab.ledger.record import Record
-from peftlab.ledger.verdicts import AS_GOOD, Claim, above, decide, percent, together
-from peftlab.seeds import FAILS, judge
+from peftlab.ledger.verdicts import AS_GOOD, Claim, above, compare, decide, percent
+from peftlab.seeds import differences
 
 CLAIMS = {
     "mixed": Claim(
@@ -40,6 +41,7 @@ CLAIMS = {
         "The votes of several prompts are better than one prompt",
         "SuperGLUE, five prompts on XXL: 91.3 against 90.5 on average",
         "section 6, table 3",
+        printed=(0.8,),
     ),
 }
 
@@ -65,16 +67,18 @@ def scale(
     names = [name for name in prompt if prompt[name] and full.get(name)]
     if len(names) < 2:
         return record.unmeasured("scale")
-    gaps = {n: [f - p for f, p in zip(full[n], prompt[n], strict=True)] for n in names}
-    verdict = together(*(judge(gaps[a], gaps[b]) for a, b in pairwise(names)))
-    decide(
+    gaps = {n: [100 * gap for gap in differences(full[n], prompt[n])] for n in names}
+    effects = [
+        measured(f"gap on {a} minus gap on {b}", differences(gaps[a], gaps[b]))
+        for a, b in pairwise(names)
+    ]
+    compare(
         record,
         "scale",
-        verdict,
-        ours="full fine-tuning minus prompt tuning: "
-        + ", ".join(f"{100 * fmean(gap):.1f} points on {name}" for name, gap in gaps.items()),
-        seeds=seeds,
-        fails="the gap does not close from each size to the next",
+        effects,
+        seeds,
+        shown="full fine-tuning minus prompt tuning: "
+        + ", ".join(f"{fmean(gap):.1f} points on {name}" for name, gap in gaps.items()),
         numbers={n: {"prompt": list(prompt[n]), "full": list(full[n])} for n in names},
     )
 
@@ -90,18 +94,17 @@ def length(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequenc
     """
     if not {1, 20} <= points.keys() or max(points) == 20:
         return record.unmeasured("length")
-    grows = judge(points[20], points[1])
-    enough = judge(points[20], points[max(points)], margin=AS_GOOD)
-    verdict = together(grows, enough)
-    decide(
+    longest = max(points)
+    effects = [
+        difference("20 rows", points[20], "1 row", points[1]),
+        difference("20 rows", points[20], f"{longest} rows", points[longest], AS_GOOD),
+    ]
+    compare(
         record,
         "length",
-        verdict,
-        ours=percent(points, "P={}"),
-        seeds=seeds,
-        fails="a single row is as good here"
-        if grows == FAILS
-        else f"{max(points)} rows are clearly better than 20 here",
+        effects,
+        seeds,
+        shown=percent(points, "P={}"),
         numbers={str(P): list(v) for P, v in points.items()},
     )
 
@@ -138,15 +141,14 @@ def ensemble(record: Record, groups: Sequence[Mapping[str, object]]) -> None:
         return record.unmeasured("ensemble")
     singles = [fmean(group["single"]) for group in groups]
     votes = [group["vote"] for group in groups]
-    gains = [vote - single for vote, single in zip(votes, singles, strict=True)]
-    verdict = judge(gains, [0.0])
-    decide(
+    gains = [100 * gain for gain in differences(votes, singles)]
+    compare(
         record,
         "ensemble",
-        verdict,
-        ours=percent({"single prompts": singles, "their votes": votes})
+        [measured("votes minus single prompts", gains, over="ensembles")],
+        [seed for group in groups for seed in group["seeds"]],
+        shown=percent({"single prompts": singles, "their votes": votes})
         + f" ({len(groups)} ensembles of {len(groups[0]['seeds'])})",
-        seeds=[seed for group in groups for seed in group["seeds"]],
         fails="the votes are not better than their voters",
         numbers={"single": singles, "vote": votes},
     )

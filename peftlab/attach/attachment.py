@@ -204,8 +204,8 @@ class Attachment:
         It cannot be undone, except by `detach`. Where nothing is to be dropped, nothing happens.
         """
         self._require_active("bake")
-        for addition in self._placed.additions.values():
-            addition.bake()
+        for added in (*self._placed.additions.values(), *self._placed.insertions.values()):
+            added.bake()
         self.baked = True
 
     def merge(self) -> None:

@@ -92,15 +92,10 @@ class Placement:
 
     def baked_shapes(self) -> dict[str, torch.Size]:
         """Names and shapes of what is left of all that was added, after `Attachment.bake`."""
-        left = {
+        return {
             f"{name}.{key}": shape
-            for name, addition in self.additions.items()
-            for key, shape in addition.baked_shapes().items()
-        }
-        return left | {
-            f"{name}.{key}": p.shape
-            for name, insertion in self.insertions.items()
-            for key, p in insertion.added_parameters().items()
+            for name, module in (self.additions | self.insertions).items()
+            for key, shape in module.baked_shapes().items()
         }
 
     def _place(self, modules: dict[str, nn.Module]) -> None:

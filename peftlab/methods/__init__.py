@@ -12,7 +12,9 @@ from peftlab.methods.base import Method, Paper
 from peftlab.methods.lora.method import LoRA
 from peftlab.methods.adapter.method import Adapter
 from peftlab.methods.prompt_tuning.method import PromptTuning
+from peftlab.methods.prefix_tuning.method import PrefixTuning
 from peftlab.methods.p_tuning.method import PTuning
+from peftlab.methods.p_tuning_v2.method import PTuningV2
 from peftlab.methods.bitfit.method import BitFit
 from peftlab.methods.baselines import FullFineTuning, HeadOnly, TopLayers
 # isort: on

@@ -9,7 +9,7 @@ from peftlab.figures.accuracy import (
 )
 from peftlab.figures.bars import choice_bars, log_bars, memory_bars, mib
 from peftlab.figures.forest import forest
-from peftlab.figures.matrices import heat_map, overlap_maps, spectra
+from peftlab.figures.matrices import against_chance, heat_map, overlap_maps, spectra
 from peftlab.figures.picture import (
     BLACK,
     BLUE,
@@ -43,6 +43,7 @@ __all__ = [
     "Table",
     "accuracy_by_kind",
     "accuracy_dots",
+    "against_chance",
     "canvas",
     "choice_bars",
     "forest",

@@ -91,7 +91,9 @@ def accuracy_dots(
         said.append(f"majority class {100 * baseline:.1f} %")
     axes.set_title(title, **TITLE)
     axes.set(
-        xlabel="test accuracy in %; each dot is a seed, the bar ends at their mean", xlim=(0, 116)
+        xlabel="test accuracy in %; a dot for each seed, the bar ends at their mean, "
+        "± is their standard deviation",
+        xlim=(0, 116),
     )
     axes.set_xticks(range(0, 101, 20))
     axes.set_yticks(range(len(groups)), list(groups))
@@ -113,20 +115,23 @@ def accuracy_by_kind(kinds: Mapping[str, Mapping[str, Mapping[str, float]]]) -> 
     names = list(dict.fromkeys(name for values in kinds.values() for name in values))
     if not names:
         return nothing("Accuracy by kind", "this task does not say of which kind a sentence is")
-    figure, axes = canvas(7.5, 0.9 + 0.38 * len(names))
-    for (label, values), colour in zip(kinds.items(), _colours(kinds), strict=True):
+    figure, axes = canvas(7.5, 1.1 + 0.46 * len(names))
+    counts = {n: one["examples"] for values in kinds.values() for n, one in values.items()}
+    rows = list(zip(kinds.items(), _colours(kinds), strict=True))
+    for k, ((label, values), colour) in enumerate(rows):
+        lower = 0.5 * (k - (len(rows) - 1) / 2) / max(1, len(rows) - 1)  # no dot hides another
         axes.plot(
             [100 * values[n]["accuracy"] for n in names if n in values],
-            [i for i, n in enumerate(names) if n in values],
+            [i + lower for i, n in enumerate(names) if n in values],
             "o",
             color=colour,
             label=label,
             alpha=0.85,
         )
     axes.axvline(50, color=BLACK, linestyle="--", linewidth=1)
-    axes.set_title("What is hard? Test accuracy by kind of sentence", **TITLE)
+    axes.set_title("What is hard? Test accuracy by kind of sentence (how many)", **TITLE)
     axes.set(xlabel="%", xlim=(0, 102))
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [f"{n} ({counts[n]:,})" for n in names])
     axes.invert_yaxis()
     axes.legend(frameon=False, fontsize=9, loc="lower left")
     said = [

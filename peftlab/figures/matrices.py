@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from random import Random
+from statistics import median
 
 from matplotlib.axes import Axes
 
@@ -30,7 +32,7 @@ def spectra(
     colours = palette(len(values), BLUE, BLACK, GREY)
     for (label, numbers), colour in zip(values.items(), colours, strict=True):
         top = numbers[0] or 1.0
-        shown = [n / top for n in numbers[:show]]
+        shown = [n / top for n in numbers[:show] if n > 1e-5 * top]  # not the zeros beyond a rank
         axes.plot(range(1, len(shown) + 1), shown, "o-", markersize=3, color=colour, label=label)
         above = sum(n / top > 0.1 for n in numbers)
         said.append(f"{label}: {above} of {len(numbers)} above a tenth of the largest")
@@ -38,7 +40,9 @@ def spectra(
         axes.axvline(mark + 0.5, color=RED, linestyle="--", linewidth=1, label=f"rank {mark}")
     axes.set_title(title, **TITLE)
     axes.set(xlabel="index", ylabel="singular value / largest", ylim=(0, 1.05))
-    axes.legend(frameon=False, fontsize=9)
+    axes.set_xlim(0.5, show + 0.5)
+    axes.set_xticks([1, *range(8, show + 1, 8)])
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return Picture(
         figure, f"{title}. Singular values relative to the largest. " + "; ".join(said) + "."
     )
@@ -74,6 +78,44 @@ def overlap_maps(
     axes_list[0].set_ylabel(ylabel)
     figure.colorbar(image, ax=axes_list, label="similarity", shrink=0.9)
     return Picture(figure, "Subspace similarity from 0 to 1. " + "; ".join(said) + ".")
+
+
+def against_chance(
+    groups: Mapping[str, Sequence[float]], chance: Sequence[float], title: str, xlabel: str
+) -> Picture:
+    """Numbers of several groups as dots, above a histogram-like row of what chance gives.
+
+    Args:
+        groups: for each label its numbers, above 0.
+        chance: what random draws give, above 0.
+        title: of the figure.
+        xlabel: what the numbers are; they stand on a logarithmic axis.
+
+    Returns:
+        The picture; its alternative has the range and the median of each group.
+    """
+    if not groups:
+        return nothing(title)
+    rows = dict(groups) | {f"{len(chance):,} random draws": chance}
+    figure, axes = canvas(7.5, 1.0 + 0.62 * len(rows))
+    draw = Random(0)
+    said = []
+    for i, (label, values) in enumerate(rows.items()):
+        random = i == len(rows) - 1
+        heights = [i + draw.uniform(-0.28, 0.28) for _ in values]  # so that no dot hides another
+        colour = GREY if random else BLUE
+        axes.plot(values, heights, "o", color=colour, markersize=2.5 if random else 4, alpha=0.55)
+        middle = median(values)
+        axes.plot([middle] * 2, [i - 0.36, i + 0.36], color=BLACK, linewidth=1.6)
+        said.append(f"{label}: {min(values):.2g} to {max(values):.2g}, median {middle:.2g}")
+    axes.axvline(max(chance), color=RED, linestyle="--", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_title(title, **TITLE)
+    axes.set_xlabel(f"{xlabel}; red: the largest of chance; black: medians")
+    axes.grid(axis="y", visible=False)
+    return Picture(figure, f"{title}. " + "; ".join(said) + ".")
 
 
 def heat_map(

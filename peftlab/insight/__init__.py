@@ -21,10 +21,12 @@ from peftlab.insight.subspaces import (
     effective_rank,
     effective_ranks,
     mean_amplification,
+    mean_amplifications,
     mean_overlap,
     overlap,
     random_directions,
     random_like,
+    random_similarities,
     spectrum,
 )
 from peftlab.insight.timing import merge_timing, time_ratio
@@ -41,6 +43,7 @@ __all__ = [
     "effective_ranks",
     "initial_change",
     "mean_amplification",
+    "mean_amplifications",
     "mean_overlap",
     "merge_timing",
     "nearest_words",
@@ -48,6 +51,7 @@ __all__ = [
     "overlap",
     "random_directions",
     "random_like",
+    "random_similarities",
     "soft_prompt",
     "span_ablation",
     "spectrum",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -119,23 +120,55 @@ def random_directions(count: int, width: int, seed: int = 0) -> Tensor:
     return torch.linalg.qr(drawn).Q.T
 
 
+def random_similarities(width: int, count: int = 1000, seed: int = 0) -> list[float]:
+    """How similar two random directions are: their squared cosine, which is `overlap` of one each.
+
+    Args:
+        width: D, length of a direction.
+        count: how many pairs to draw.
+        seed: of the random numbers.
+
+    Returns:
+        One number from 0 to 1 for each pair; their mean is 1 / D.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    first, second = torch.randn(2, count, width, generator=draw)
+    return (torch.cosine_similarity(first, second) ** 2).tolist()
+
+
 def amplification(weight: Tensor, delta: Tensor, rank: int) -> dict[str, float]:
+    """How much an update emphasises directions that the weight has, but weakly; see below.
+
+    Args:
+        weight: W, (d_out, d_in).
+        delta: the update of W, (d_out, d_in).
+        rank: number of directions, k.
+
+    Returns:
+        What `amplifications` gives for this number of directions.
+    """
+    return amplifications(weight, delta, [rank])[0]
+
+
+def amplifications(weight: Tensor, delta: Tensor, ranks: Sequence[int]) -> list[dict[str, float]]:
     """How much an update emphasises directions that the weight has, but weakly.
 
     U and V are the top left and right singular directions of the update dW. |U' W V| says how much
     of W lies in the subspace of the update, and |dW| / |U' W V| is the amplification factor (Hu et
     al., 2021, section 7.3, arXiv 2106.09685). For comparison, W is projected on its own top
-    directions and on random ones, too.
+    directions. On random ones it has the root mean square |W| k / sqrt(d_out d_in), with k
+    directions on each side; this is exact, no draw is needed.
 
     Args:
         weight: W, (d_out, d_in).
         delta: the update of W, (d_out, d_in).
-        rank: number of directions.
+        ranks: numbers of directions, k.
 
     Returns:
-        Five Frobenius norms: "inside" of U' W V; "inside_own", with the top directions of W in
-        place of U and V; "inside_random", with random directions in their place; "delta" of dW;
-        "weight" of W. And "factor", which is delta / inside.
+        For each k five Frobenius norms: "inside" of U' W V; "inside_own", with the top directions
+        of W in place of U and V; "inside_random", what random directions have; "delta" of dW;
+        "weight" of W. And two ratios: "over_random", which is inside / inside_random; "factor",
+        which is delta / inside.
     """
 
     def projected(left: Tensor, right: Tensor) -> float:  # left (d_out, rank), right (rank, d_in)
@@ -143,18 +176,22 @@ def amplification(weight: Tensor, delta: Tensor, rank: int) -> dict[str, float]:
 
     u, _, v = torch.linalg.svd(delta.float(), full_matrices=False)
     uw, _, vw = torch.linalg.svd(weight.float(), full_matrices=False)
-    d_out, d_in = weight.shape
-    inside = projected(u[:, :rank], v[:rank])
-    return {
-        "inside": inside,
-        "inside_own": projected(uw[:, :rank], vw[:rank]),
-        "inside_random": projected(
-            random_directions(rank, d_out, 0).T, random_directions(rank, d_in, 1)
-        ),
-        "delta": delta.norm().item(),
-        "weight": weight.norm().item(),
-        "factor": delta.norm().item() / inside,
-    }
+    found = []
+    for k in ranks:
+        inside = projected(u[:, :k], v[:k])
+        chance = weight.norm().item() * k / weight.numel() ** 0.5
+        found.append(
+            {
+                "inside": inside,
+                "inside_own": projected(uw[:, :k], vw[:k]),
+                "inside_random": chance,
+                "delta": delta.norm().item(),
+                "weight": weight.norm().item(),
+                "over_random": inside / chance,
+                "factor": delta.norm().item() / inside,
+            }
+        )
+    return found
 
 
 def mean_amplification(
@@ -170,8 +207,27 @@ def mean_amplification(
     Returns:
         The mean of each value that `amplification` gives, by the same names.
     """
-    each = [amplification(weights[name], delta, rank) for name, delta in updates.items()]
-    return {key: sum(found[key] for found in each) / len(each) for key in each[0]}
+    return mean_amplifications(weights, updates, [rank])[0]
+
+
+def mean_amplifications(
+    weights: dict[str, Tensor], updates: dict[str, Tensor], ranks: Sequence[int]
+) -> list[dict[str, float]]:
+    """The `amplifications`, averaged over the matrices of a model.
+
+    Args:
+        weights: W by module path, each (d_out, d_in). A W without an update is not read.
+        updates: dW by module path, for at least one of these matrices.
+        ranks: numbers of directions.
+
+    Returns:
+        For each number of directions the mean of each value, by the same names.
+    """
+    each = [amplifications(weights[name], delta, ranks) for name, delta in updates.items()]
+    return [
+        {key: sum(one[i][key] for one in each) / len(each) for key in each[0][i]}
+        for i in range(len(ranks))
+    ]
 
 
 def effective_ranks(

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from peftlab.anatomy import Projection
+from peftlab.anatomy import ROLES, Projection
 from peftlab.attach import Addition, Attachment, projections
 from peftlab.attach.storage import read
 from peftlab.methods.lora.layers import LoRAFusedLinear, LoRALinear, LowRankUpdate
@@ -113,30 +114,50 @@ def stored_updates(folder: str | Path) -> dict[str, Tensor]:
 
 
 def truncated(attachment: Attachment, rank: int) -> dict[str, Tensor]:
-    """The state of a LoRA attachment, with each update reduced to its top singular directions.
+    """The state of an attachment, with each update reduced to its top singular directions.
 
-    A reduced update is the best approximation of its rank (Eckart and Young, 1936).
+    A reduced update is the best approximation of its rank (Eckart and Young, 1936). Of LoRA every
+    update is cut. Of full fine-tuning the updates of all weight matrices of the blocks are cut;
+    embeddings, biases and LayerNorms stay as they were trained.
 
     Args:
-        attachment: of LoRA, not merged; it is only read.
-        rank: how many directions stay. With 0 nothing of the update stays; with the trained rank or
-            more, all of it.
+        attachment: of LoRA, not merged, or of full fine-tuning; it is only read.
+        rank: how many directions stay. With 0 nothing of the updates stays; with the rank of the
+            updates or more, all of it.
 
     Returns:
-        What `attachment.load_state_dict` takes: factors A (R, d_in) and B (d_out, R), whose R is
-        the trained rank, so that the shapes still fit.
+        What `attachment.load_state_dict` takes, with all shapes as they were.
 
     Raises:
-        ValueError: the model carries no low-rank update.
+        ValueError: the model carries no low-rank update, and its weight matrices do not train.
     """
-    state = attachment.state_dict()
     low_rank = {
         name: module
         for name, module in attachment.model.named_modules()
         if isinstance(module, LowRankUpdate)
     }
-    if not low_rank:
-        raise ValueError("there is no low-rank update to cut; attach LoRA, and unmerge() it")
+    state = attachment.state_dict()
+    if low_rank:
+        return state | _truncated_factors(low_rank, rank)
+    places = [p for p in projections(attachment.model) if f"{p.name}.weight" in state]
+    if not places:
+        raise ValueError("there is no update to cut; attach LoRA and unmerge() it, or train all")
+    moved = updates(attachment, ROLES)
+    for p in places:
+        delta = moved[_path(p)]
+        u, s, v = torch.linalg.svd(delta, full_matrices=False)
+        change = u[:, :rank] * s[:rank] @ v[:rank] - delta  # (d_out, d_in)
+        if not isinstance(attachment.model.get_submodule(p.name), nn.Linear):
+            change = change.T  # Conv1D stores (d_in, d_out)
+        if p.part is not None:  # and GPT-2 query, key and value side by side
+            change = F.pad(change, (p.part * p.d_out, (2 - p.part) * p.d_out))
+        state[f"{p.name}.weight"] = state[f"{p.name}.weight"] + change
+    return state
+
+
+def _truncated_factors(low_rank: dict[str, LowRankUpdate], rank: int) -> dict[str, Tensor]:
+    """Factors A (R, d_in) and B (d_out, R), whose R is the trained rank, so that shapes fit."""
+    state = {}
     for name, module in low_rank.items():
         u, s, v = torch.linalg.svd(module.delta_weight().detach().cpu(), full_matrices=False)
         r = module.lora_A.shape[0]
@@ -151,12 +172,12 @@ def truncated(attachment: Attachment, rank: int) -> dict[str, Tensor]:
 def truncation_curve(
     attachment: Attachment, ranks: Iterable[int], measure: Callable[[], float]
 ) -> dict[int, float]:
-    """Measure a LoRA model with its updates reduced to one rank after another.
+    """Measure a model with its updates reduced to one rank after another.
 
     The trained updates are put back afterwards, also when `measure` raises.
 
     Args:
-        attachment: of LoRA, not merged.
+        attachment: of LoRA, not merged, or of full fine-tuning.
         ranks: each at least 0; see `truncated`.
         measure: called without arguments; it looks at the model as it is at that moment.
 
@@ -164,7 +185,7 @@ def truncation_curve(
         What `measure` gave at each rank.
 
     Raises:
-        ValueError: the model carries no low-rank update.
+        ValueError: there is no update to cut, see `truncated`.
     """
     whole, found = attachment.state_dict(), {}
     try:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from peftlab.anatomy import ParameterCount
@@ -171,7 +172,21 @@ class Record:
             }
             for c in self.data["claims"]
         ]
-        return Table(rows, caption="Paper says, you measured; in brackets 95 % intervals")
+        return Table(rows, caption=f"Paper says, you measured{self._uncertain()}")
+
+    def _uncertain(self) -> str:
+        """What the intervals are, and what the test split alone leaves open."""
+        count = self.data.get("test_examples")
+        scores = [result["test_accuracy"] for result in self.data["results"]]
+        if not (count and scores):
+            return ""
+        p = fmean(scores)
+        error = 100 * (p * (1 - p) / count) ** 0.5
+        return (
+            ". In parentheses 95 % intervals over seeds, or over what is paired; besides, "
+            f"{count:,} test examples leave one accuracy near {100 * p:.0f} % uncertain by "
+            f"{error:.1f} points (one standard error)"
+        )
 
     def forest(self) -> Picture:
         """Draw the differences that decide the claims, with their intervals."""

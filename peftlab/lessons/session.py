@@ -92,6 +92,7 @@ class Session(StoredRuns):
         for name in names:
             live = Live(*run_trial(self._trial(name), self.backbone, self.task, self.seed))
             self.live[name] = live
+            self.record.data["test_examples"] = len(self._trial(name).task(self.task).test)
             self.record.count(live.run.label, live.attachment.report())
             self.record.result(live.run, "live")
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from peftlab import fetching, paths
 from peftlab.files import REINSTALL, check_listed, checksums
-from peftlab.tasks.rated import RATED
+from peftlab.tasks.rated import RATED, how_sure
 from peftlab.tasks.rows import COLUMNS, NUMBER, SUFFIXES, find_columns, parse_row, read_rows
 from peftlab.tasks.task import SPLITS, Example, Task
 from peftlab.tasks.template import ANSWER, check_prompt, fill
@@ -66,7 +66,10 @@ def load_task(name: str | Path, *, columns: Mapping[str, str] | None = None, see
         return _bundled(name)
     if name in RATED:
         rows = _bundled_rows(fetching.find(RATED[name]), RATED[name].remedy)
-        return _task(name, rows, None)
+        kinds = {
+            s: [row | {"kind": how_sure(row["rating"])} for row in own] for s, own in rows.items()
+        }
+        return _task(name, kinds, None)
     if name.startswith("hub:"):
         return _from_hub(name, columns, seed)
     path = Path(name)

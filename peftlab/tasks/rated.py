@@ -59,6 +59,19 @@ class Rated(NamedTuple):
         return "positive" if self.mean > 0 else "negative"
 
 
+def how_sure(rating: str) -> str:
+    """Say how far from neutral people found a sentence, for accuracy by kind.
+
+    Args:
+        rating: the mean rating, as a task's tag has it.
+
+    Returns:
+        One of three kinds.
+    """
+    size = abs(float(rating))
+    return f"mean rating {'0.5 to 1' if size < 1 else '1 to 2' if size < 2 else '2 to 4'}"
+
+
 class _Set(NamedTuple):
     """Where a set stands in the archive, how it is cut, and what is known of it."""
 

@@ -18,8 +18,18 @@ HISTORY = {
     "losses": [3.0, 1.0, 2.0, 0.5],
     "validation": [{"step": 2, "accuracy": 0.625}, {"step": 4, "accuracy": 0.875}],
 }
-KINDS = {"LoRA": {"plain": {"accuracy": 0.91}, "irony": {"accuracy": 0.43}}}
-KINDS |= {"full": {"plain": {"accuracy": 0.95}, "irony": {"accuracy": 0.51}}}
+KINDS = {
+    "LoRA": {
+        "plain": {"accuracy": 0.91, "examples": 20},
+        "irony": {"accuracy": 0.43, "examples": 20},
+    }
+}
+KINDS |= {
+    "full": {
+        "plain": {"accuracy": 0.95, "examples": 20},
+        "irony": {"accuracy": 0.51, "examples": 20},
+    }
+}
 PARTS = {
     "full": {"weights": 86.6, "gradients": 85.5, "AdamW state": 171.1, "checkpoint": 86.4},
     "LoRA": {"weights": 86.6, "gradients": 0.281, "checkpoint": 1.25},
@@ -101,7 +111,7 @@ EMPTY = {
 }
 every_figure = pytest.mark.parametrize("name", CASES)
 DRAWINGS = {
-    "lora_update": ["frozen weight W", "r by d_in", "d_out by r", "alpha over r"],
+    "lora_update": ["frozen weight W", "A, 2 by 6", "B, 6 by 2", "alpha over r", "rank 2"],
     "adapter_layer": ["before the residual", "from D down to m", "near zero"],
     "soft_prompt": ["P1 to P3", "taken off", "the state of [CLS]"],
     "template": ["two slots", "LSTM in both directions", "only these vectors are kept"],
@@ -225,7 +235,8 @@ def test_accuracy_dots_are_at_every_seed_and_bars_at_the_mean(drawn):
 
 def test_accuracy_by_kind_has_a_row_a_kind_and_a_dot_a_run(drawn):
     (axes,) = drawn("accuracy_by_kind", KINDS)
-    assert points(axes.lines) == [[(91.0, 0), (43.0, 1)], [(95.0, 0), (51.0, 1)]]
+    lora, full = points(axes.lines)  # apart by half a row, so that no dot hides another
+    assert lora == [(91.0, -0.25), (43.0, 0.75)] and full == [(95.0, 0.25), (51.0, 1.25)]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["LoRA", "full"]
 
 
@@ -350,12 +361,15 @@ def test_two_curves_have_a_tick_at_the_sizes_of_every_curve(drawn, turned):
 
 
 def test_a_kind_that_only_one_label_has_keeps_its_dot(drawn):
-    kinds = {"a": {"plain": {"accuracy": 0.5}}, "b": {"irony": {"accuracy": 0.25}}}
+    kinds = {
+        "a": {"plain": {"accuracy": 0.5, "examples": 20}},
+        "b": {"irony": {"accuracy": 0.25, "examples": 20}},
+    }
     (axes,) = drawn("accuracy_by_kind", kinds)
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["plain", "irony"]
-    assert points(axes.lines) == [[(50.0, 0)], [(25.0, 1)]]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["plain (20)", "irony (20)"]
+    assert points(axes.lines) == [[(50.0, -0.25)], [(25.0, 1.25)]]
     (axes,) = drawn("accuracy_by_kind", {"none": {}} | kinds)
-    assert points(axes.lines)[1:] == [[(50.0, 0)], [(25.0, 1)]]
+    assert points(axes.lines)[1:] == [[(50.0, 0.0)], [(25.0, 1.25)]]
 
 
 def test_a_zero_on_a_logarithmic_scale_keeps_its_place_and_its_number(drawn):
@@ -391,3 +405,18 @@ def test_drawing_imports_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_against_chance_has_a_dot_for_every_number_and_the_largest_of_chance_as_a_line(drawn):
+    chance = [0.001, 0.004, 0.002]
+    (axes,) = drawn("against_chance", {"ranks": [0.5, 0.25]}, chance, "A title", "similarity")
+    dots = [sorted(line.get_xdata()) for line in axes.lines if line.get_marker() == "o"]
+    assert dots == [[0.25, 0.5], sorted(chance)]
+    assert axes.lines[-1].get_xdata() == [0.004, 0.004]
+    labels = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert labels == ["ranks", "3 random draws"]
+
+
+def test_zeros_beyond_a_rank_are_not_drawn(drawn):
+    (axes,) = drawn("spectra", {"LoRA": [2.0, 1.0, 1e-9, 0.0]}, "A title")
+    assert points(axes.lines) == [[(1, 1.0), (2, 0.5)]]

@@ -9,6 +9,7 @@ from hypothesis import given
 from tiny import batch, logits, randomise, tiny, unchanged
 
 from peftlab import FullFineTuning, HeadOnly, LoRA, insight
+from peftlab.anatomy import ROLES
 from peftlab.attach import projections
 from peftlab.attach.storage import save
 from peftlab.insight import (
@@ -323,6 +324,18 @@ def test_overlap_of_random_directions_is_what_chance_gives():
     close(torch.tensor(maps).mean(0), torch.tensor(sizes), atol=0.02)
 
 
+def test_random_similarities_are_overlaps_of_single_random_directions():
+    found = insight.random_similarities(40, 2000)
+    assert len(found) == 2000 and min(found) >= 0 and max(found) <= 1
+    assert sum(found) / len(found) == pytest.approx(1 / 40, rel=0.1)
+    drawn = [
+        overlap(random_directions(1, 40, 2 * s), random_directions(1, 40, 2 * s + 1))[0][0]
+        for s in range(2000)
+    ]
+    assert sorted(found)[1000] == pytest.approx(sorted(drawn)[1000], rel=0.15)
+    assert found == insight.random_similarities(40, 2000)
+
+
 def test_mean_overlap_averages_over_the_matrices():
     deltas = [{name: draw(7, 9, seed=s + n) for n, name in enumerate("ab")} for s in (0, 10)]
     each = [
@@ -358,7 +371,10 @@ def test_amplification_of_a_constructed_update():
         "factor": 20.0,
     }
     assert {key: found[key] for key in wanted} == pytest.approx(wanted, rel=1e-4)
-    assert found.keys() == wanted.keys() | {"inside_random"}
+    chance = math.hypot(*strengths) * 2 / math.sqrt(8 * 10)
+    assert found["inside_random"] == pytest.approx(chance, rel=1e-5)
+    assert found["over_random"] == pytest.approx(0.5 / chance, rel=1e-4)
+    assert found.keys() == wanted.keys() | {"inside_random", "over_random"}
 
 
 def test_amplification_along_the_strongest_directions_has_nothing_to_add():
@@ -376,13 +392,13 @@ def test_amplification_is_linear_in_the_update_and_blind_to_the_scale_of_the_res
 
 
 def test_random_directions_hold_what_chance_gives_of_a_weight():
-    # E |U' W V|^2 = |W|^2 r^2 / (d_out d_in)
-    weights = [draw(24, 32, seed=s) for s in range(60)]
-    shares = [
-        (found["inside_random"] / found["weight"]) ** 2
-        for found in (amplification(w, w, 4) for w in weights)
+    weight = draw(24, 32)
+    drawn = [
+        (random_directions(4, 24, s) @ weight @ random_directions(4, 32, s + 500).T).norm() ** 2
+        for s in range(300)
     ]
-    assert sum(shares) / len(shares) == pytest.approx(16 / (24 * 32), rel=0.15)
+    found = amplification(weight, weight, 4)["inside_random"]
+    assert (sum(drawn) / len(drawn)).sqrt().item() == pytest.approx(found, rel=0.05)
 
 
 def test_mean_amplification_averages_over_the_updated_matrices():
@@ -459,13 +475,27 @@ def test_an_update_scaled_by_alpha_zero_stays_finite_and_zero():
     assert all((delta == 0).all() for delta in updates(attachment).values())
 
 
-@pytest.mark.parametrize("method", ["merged", "full"])
-def test_cutting_is_refused_where_there_is_no_low_rank_update(method):
-    attachment = trained() if method == "merged" else FullFineTuning().attach(tiny("bert"))
+@pytest.mark.parametrize("method", ["merged", "head"])
+def test_cutting_is_refused_where_there_is_no_update(method):
+    attachment = trained() if method == "merged" else HeadOnly().attach(tiny("bert", SEQUENCE))
     if method == "merged":
         attachment.merge()
-    with unchanged(attachment.model), pytest.raises(ValueError, match=r"no low-rank.*unmerge\(\)"):
+    with unchanged(attachment.model), pytest.raises(ValueError, match=r"no update.*unmerge\(\)"):
         truncated(attachment, 1)
+
+
+@families
+@pytest.mark.parametrize("rank", [0, 2])
+def test_of_full_fine_tuning_every_weight_matrix_of_the_blocks_is_cut(family, rank):
+    attachment = randomise(FullFineTuning().attach(tiny(family, SEQUENCE)))
+    before, state = updates(attachment, ROLES), attachment.state_dict()
+    after = updates(cut(attachment, rank), ROLES)
+    for name, delta in before.items():
+        u, s, v = torch.linalg.svd(delta)
+        close(after[name], u[:, :rank] * s[:rank] @ v[:rank], atol=1e-4)
+    cut_weights = {f"{p.name}.weight" for p in projections(attachment.model)}
+    for name, tensor in attachment.state_dict().items():
+        assert torch.equal(tensor, state[name]) == (name not in cut_weights)
 
 
 def test_truncation_curve_measures_every_rank_and_puts_the_update_back():

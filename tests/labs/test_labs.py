@@ -62,12 +62,13 @@ def html_outputs(notebook):
 def test_a_lab_is_committed_clean_and_in_shape(lab):
     notebook = nbformat.read(lab, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    words = sum(len(c.source.split()) for c in notebook.cells if c.cell_type == "markdown")
+    texts = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    words = len(re.sub(r"```.*?```", "", texts, flags=re.DOTALL).split())  # without solutions' code
     assert not any(cell.outputs or cell.execution_count for cell in code)
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
     assert "widgets" not in notebook.metadata
     assert 35 <= len(notebook.cells) <= 60
-    assert 1400 <= words <= 2600
+    assert 1400 <= words <= 2900
 
 
 def code_lines(cell):
@@ -154,9 +155,9 @@ def test_a_lab_leaves_a_record_with_every_claim_decided(gallery, lab):
 def test_lora_record_separates_the_methods(gallery, lab):
     record = record_of(gallery, lab.stem)
     mean = record["separation"]
-    assert mean["head"] <= mean["full"] - 5
-    assert mean["LoRA"] >= mean["full"] - 2
-    assert mean["random"] <= mean["full"] - 15
+    assert mean["head"] <= mean["full"] - 10
+    assert mean["random"] <= mean["full"] - 10
+    assert mean["LoRA"] >= mean["full"] - 4
 
 
 @lora_alone
@@ -165,16 +166,20 @@ def test_lora_record_holds_counts_curves_seeds_and_times(gallery, lab):
     assert record["counts"]["LoRA r=8"]["trained"] == 6 * 2 * 8 * (384 + 384)
     assert all(curve["losses"] for curve in record["curves"].values())
     assert record["times"]["LoRA r=8"] > 0
-    assert record["seeds"] == {"live": [0], "controls": [0, 1, 2, 3, 4], "sweeps": [0, 1, 2]}
-    assert {row["run"] for row in record["agreement"]} == {"LoRA r=8", "head only"}
+    five = [0, 1, 2, 3, 4]
+    seeds = {"live": [0], "controls": five, "quality": [5, 6, 7], "sweeps": five}
+    seeds["further"] = five[:2]
+    assert record["seeds"] == seeds and record["grid"]
+    assert [(row["run"], row["agrees"]) for row in record["agreement"]] == [("LoRA r=8", "yes")]
 
 
 @lora_alone
 def test_lora_learns_live_what_the_head_alone_cannot(gallery, lab):
     """How far exactly is the stored seeds' to say: another processor rounds to other numbers."""
     record = record_of(gallery, lab.stem)
-    live = {r["label"]: r["test_accuracy"] for r in record["results"] if r["source"] == "live"}
-    assert live["LoRA r=8"] >= live["head only"] + 0.05
+    (live,) = (r["test_accuracy"] for r in record["results"] if r["source"] == "live")
+    head = [r["test_accuracy"] for r in record["results"] if r["label"] == "head only"]
+    assert live >= max(head) + 0.05
 
 
 @pytest.mark.parametrize("where", ["root", "labs", "elsewhere"])

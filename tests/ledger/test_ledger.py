@@ -156,7 +156,7 @@ def test_the_claims_table_shows_both_sides_the_seeds_and_the_verdict():
     record.claim("identity", "moved by 0", HOLDS, [2])
     record.unmeasured("budget")
     table = record.claims_table()
-    assert table.caption.startswith("Paper says, you measured")
+    assert table.caption == "Paper says, you measured"
     first, second, third = table.rows
     assert first == {
         "paper says": "A very small rank suffices",
@@ -168,6 +168,14 @@ def test_the_claims_table_shows_both_sides_the_seeds_and_the_verdict():
     assert (second["seeds"], second["verdict"]) == ("2", "✔ holds")
     assert (third["seeds"], third["you measured"]) == ("–", "–")
     assert third["verdict"].startswith("– not measured: no stored runs")
+
+
+def test_the_claims_table_says_what_the_test_split_alone_leaves_open():
+    record = new()
+    record.data["test_examples"] = 1600
+    record.data["results"] = [{"test_accuracy": 0.7}, {"test_accuracy": 0.9}]
+    said = "1,600 test examples leave one accuracy near 80 % uncertain by 1.0 points"
+    assert said in record.claims_table().caption
 
 
 def test_a_run_is_noted_with_its_source_and_its_history_apart():

@@ -83,6 +83,11 @@ def test_quality_shows_the_means_the_gap_and_the_controls(record):
     assert record.data["separation"] == pytest.approx({"LoRA": 93, "full": 95, "head": 60})
 
 
+def test_quality_pairs_as_many_seeds_as_both_have(record):
+    verdicts.quality(record, scores(HIGH[:2], HIGH), SEEDS)
+    assert (only(record)["seeds"], only(record)["effects"][0]["seeds"]) == ([0, 1], 2)
+
+
 @pytest.mark.parametrize("lora, full", [([], [0.9]), ([0.9], []), ([], [])])
 def test_quality_is_unmeasured_without_stored_runs_of_both(record, lora, full):
     verdicts.quality(record, scores(lora, full), SEEDS)
@@ -126,18 +131,22 @@ def test_latency_holds_when_the_merged_model_is_the_backbone_in_size_and_speed(
     ],
 )
 def test_rank_holds_when_rank_one_is_within_two_points_of_the_largest(record, one, large, verdict):
-    verdicts.rank(record, {1: one, 8: MIDDLE, 64: large}, SEEDS)
-    claim = only(record)
-    assert (claim["key"], claim["verdict"]) == ("rank", verdict)
-    assert [part.split()[0] for part in claim["ours"].split(", ")] == ["r=1", "r=8", "r=64"]
-    assert claim["numbers"] == {"1": one, "8": MIDDLE, "64": large}
-    if verdict == CLOSE:
-        assert "the interval, " in claim["why"]
+    for held in (0, 1):  # it has to be so with alpha held, and with alpha / r held
+        record.data["claims"].clear()
+        series = [{1: HIGH, 8: MIDDLE, 64: HIGH}] * 2
+        series[held] = {1: one, 8: MIDDLE, 64: large}
+        verdicts.rank(record, *series, SEEDS)
+        claim = only(record)
+        assert (claim["key"], claim["verdict"]) == ("rank", verdict)
+        assert list(claim["numbers"].values())[held] == {"1": one, "8": MIDDLE, "64": large}
+        assert len(claim["effects"]) == 2
+        if verdict == CLOSE:
+            assert "the interval, " in claim["why"]
 
 
 @pytest.mark.parametrize("points", [{}, {1: HIGH}, {8: HIGH, 64: HIGH}], ids=str)
 def test_rank_is_unmeasured_without_both_ends(record, points):
-    verdicts.rank(record, points, SEEDS)
+    verdicts.rank(record, points, {1: HIGH, 64: HIGH}, SEEDS)
     assert only(record)["verdict"] == UNMEASURED
 
 
@@ -164,7 +173,7 @@ def test_budget_holds_when_both_matrices_beat_each_alone(record, both, query, va
     claim = only(record)
     assert (claim["key"], claim["verdict"]) == ("budget", verdict)
     assert claim["why"].startswith(why)
-    assert claim["numbers"] == found
+    assert claim["numbers"] == found and len(claim["effects"]) == 2
     assert "all four 91.0 %" in claim["ours"]
 
 
@@ -176,81 +185,78 @@ def test_budget_is_unmeasured_without_both_rivals(record, found):
 
 # Subspaces
 
+CHANCE = [0.001, 0.02, 0.0]
+ALIKE, APART = [0.9, 0.4, 0.01], [0.01, 0.002, 0.5]  # medians 0.4 and 0.01
 
-def maps(ranks, seeds, chance=0.01):
-    return {
-        "two ranks": [[ranks, 0.9], [0.9, 0.9]],
-        "two seeds": [[seeds, 0.9], [0.9, 0.9]],
-        "random": [[chance, 0.9], [0.9, 0.9]],
-    }
+
+def tops(ranks, seeds):
+    return {"two ranks": ranks, "two seeds": seeds}
 
 
 @pytest.mark.parametrize(
-    "top, of_ranks, of_seeds",
-    [(0.90, HOLDS, HOLDS), (0.30, CLOSE, HOLDS), (0.10, FAILS, FAILS), (0.02, FAILS, FAILS)],
+    "found, verdict",
+    [([ALIKE, ALIKE], HOLDS), ([ALIKE, APART], CLOSE), ([APART, APART], FAILS)],
 )
-def test_subspaces_overlap_when_far_above_chance_and_as_the_paper_has_it(
-    record, top, of_ranks, of_seeds
+def test_subspaces_overlap_when_most_matrices_of_every_seed_are_beyond_chance(
+    record, found, verdict
 ):
-    verdicts.subspaces(record, maps(top, top, chance=0.01), SEEDS)
+    verdicts.subspaces(record, tops(found, [ALIKE]), CHANCE, SEEDS)
     ranks, seeds = record.data["claims"]
     assert (ranks["key"], seeds["key"]) == ("subspace_ranks", "subspace_seeds")
-    assert (ranks["verdict"], seeds["verdict"]) == (of_ranks, of_seeds)
-    assert all(bool(c["why"]) == (c["verdict"] != HOLDS) for c in (ranks, seeds))
-    assert ranks["numbers"] == {"top": top, "random": 0.01}
+    assert (ranks["verdict"], seeds["verdict"]) == (verdict, HOLDS)
+    assert bool(ranks["why"]) == (verdict != HOLDS)
+    assert seeds["ours"] == (
+        "median similarity 0.40; 2 of 3 matrices are above the most similar of 3 random pairs, "
+        "0.020"
+    )
 
 
-def test_subspaces_of_ranks_and_of_seeds_are_judged_apart(record):
-    verdicts.subspaces(record, maps(ranks=0.9, seeds=0.02), SEEDS)
-    assert [claim["verdict"] for claim in record.data["claims"]] == [HOLDS, FAILS]
-
-
-def test_subspaces_are_unmeasured_without_maps(record):
-    verdicts.subspaces(record, {}, SEEDS)
+def test_subspaces_are_unmeasured_without_checkpoints(record):
+    verdicts.subspaces(record, {}, CHANCE, SEEDS)
     assert [claim["verdict"] for claim in record.data["claims"]] == [UNMEASURED] * 2
 
 
 # Amplification
 
 
-def row(inside=1.0, inside_own=5.0, inside_random=0.1, factor=3.0):
-    return {
-        "inside": inside,
-        "inside_own": inside_own,
-        "inside_random": inside_random,
+def row(over=3.0, factor=3.0, inside=1.0, backbone="minilm", k=4):
+    return {"backbone": backbone, "directions": k, "inside": inside, "inside_own": 5.0} | {
+        "over_random": over,
         "factor": factor,
     }
 
 
 def test_amplification_holds_for_directions_that_are_there_weak_and_strengthened(record):
-    verdicts.amplification(record, [row(), row(inside=2.0, factor=4.0)], SEEDS)
+    rows = [row(), row(3.1, 3.2), row(0.1, 0.1, k=1)]  # another number of directions is for show
+    verdicts.amplification(record, rows, SEEDS)
     claim = only(record)
     assert (claim["key"], claim["verdict"]) == ("amplification", HOLDS)
-    assert claim["ours"] == (
-        "factor 3.00 to 4.00; the update's directions hold 10.0 to 20.0 times as much of W "
-        "as random ones"
-    )
-    assert claim["numbers"] == {"rows": [row(), row(inside=2.0, factor=4.0)]}
+    assert claim["numbers"] == {"rows": rows}
+    assert [effect["what"] for effect in claim["effects"]] == [
+        "minilm: W there over random",
+        "minilm: factor",
+    ]
 
 
 @pytest.mark.parametrize(
-    "broken, why",
+    "broken, verdict, why",
     [
-        (row(inside_random=0.9), "hardly more of W than random ones"),
-        (row(inside_own=1.0), "W's own strongest ones"),
-        (row(factor=0.9), "smaller there than W itself"),
+        ([row(0.8), row(0.81)], FAILS, "other: W there over random: below 1 times"),
+        ([row(factor=0.8), row(factor=0.81)], FAILS, "other: factor: below 1 times"),
+        ([row(0.5), row(1.8)], CLOSE, "other: W there over random: the interval"),
+        ([row(), row(inside=5.0)], FAILS, "W's own strongest ones"),
     ],
 )
-def test_amplification_fails_when_one_run_breaks_one_part_and_says_which(record, broken, why):
-    verdicts.amplification(record, [row(), broken], SEEDS)
+def test_amplification_has_to_be_so_on_every_backbone(record, broken, verdict, why):
+    rows = [row(), row(3.1, 3.2), *(one | {"backbone": "other"} for one in broken)]
+    verdicts.amplification(record, rows, SEEDS)
     claim = only(record)
-    assert claim["verdict"] == FAILS
-    assert why in claim["why"] and ";" not in claim["why"]
+    assert claim["verdict"] == verdict and why in claim["why"]
 
 
-def test_amplification_names_every_part_that_is_broken(record):
-    verdicts.amplification(record, [row(1.0, 1.0, 0.9, 0.5)], SEEDS)
-    assert len(only(record)["why"].split("; ")) == 3
+def test_amplification_is_unmeasured_without_the_papers_number_of_directions(record):
+    verdicts.amplification(record, [row(k=1)], SEEDS)
+    assert only(record)["verdict"] == UNMEASURED
 
 
 # Together
@@ -260,9 +266,9 @@ def test_the_verdicts_decide_every_claim_of_the_lab(record, tmp_path):
     verdicts.identity(record, 0.0, 0.0, 0.25, seed=0)
     verdicts.quality(record, scores(HIGH, HIGH), SEEDS)
     verdicts.latency(record, 1.0, 1.2, 0.0, 0, seed=0)
-    verdicts.rank(record, {1: HIGH, 64: HIGH}, SEEDS)
+    verdicts.rank(record, {1: HIGH, 64: HIGH}, {1: HIGH, 64: HIGH}, SEEDS)
     verdicts.budget(record, groups(HIGH, LOW, LOW), SEEDS)
-    verdicts.subspaces(record, maps(0.9, 0.9), SEEDS)
+    verdicts.subspaces(record, tops([ALIKE], [ALIKE]), CHANCE, SEEDS)
     verdicts.amplification(record, [row()], SEEDS)
     found = json.loads(record.write(tmp_path).read_text())
     assert {claim["key"] for claim in found["claims"]} == verdicts.CLAIMS.keys()

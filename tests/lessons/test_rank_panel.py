@@ -42,6 +42,7 @@ def trained(attachment, updates):
         },
         accuracy=ACCURACY,
         full_accuracy=0.944,
+        full_cut={1: 0.644, 3: 0.745, 16: 0.936},
     )
 
 
@@ -91,6 +92,13 @@ def test_accuracies_are_those_that_were_measured(trained, rank):
     assert record["accuracy"] == ACCURACY[rank]
     assert (record["accuracy_none"], record["accuracy_all"]) == (0.505, 0.933)
     assert record["full_accuracy"] == 0.944
+    assert record["full_cut"] == {1: 0.644, 2: None, 3: 0.745}[rank]
+
+
+def test_beyond_the_trained_rank_lora_is_whole_and_full_fine_tuning_goes_on(trained):
+    record = rank_record(trained, 16, matrix(trained))
+    assert (record["accuracy"], record["full_cut"]) == (ACCURACY[RANK], 0.936)
+    assert record["energy"] == 1 and 0 < record["full_energy"] < 1
 
 
 def test_computing_is_pure(trained):
@@ -112,7 +120,7 @@ def test_computing_is_pure(trained):
 def test_every_value_of_every_control_is_shown(trained):
     panel = rank_panel(trained)
     ranks, matrices = (panel.controls[name].options for name in ("rank", "matrix"))
-    assert list(ranks) == [1, 2, 3] and list(matrices) == list(trained.spectra)
+    assert list(ranks) == [1, 2, 3, 16] and list(matrices) == list(trained.spectra)
     for rank, name in itertools.product(ranks, matrices[:2]):
         panel.controls["rank"].value, panel.controls["matrix"].value = rank, name
         assert panel.values == {"rank": rank, "matrix": name}
@@ -122,7 +130,7 @@ def test_every_value_of_every_control_is_shown(trained):
 
 
 def test_a_panel_of_a_lora_of_rank_one_has_one_rank(trained):
-    one = TrainedUpdate(**vars(trained) | {"accuracy": {0: 0.5, 1: 0.7}})
+    one = TrainedUpdate(**vars(trained) | {"accuracy": {0: 0.5, 1: 0.7}, "full_cut": {}})
     panel = rank_panel(one)
     assert panel.values["rank"] == 1
     assert panel.record["accuracy_all"] == 0.7
@@ -139,11 +147,13 @@ def test_the_twin_has_the_table_and_the_picture_with_its_alternative(trained):
     assert cells["trained parameters at this rank"] == f"256 ({100 * count.share:.3f} %)"
     assert cells["checkpoint, head included"] == f"{count.checkpoint_mib():.2f} MiB"
     energy = panel.record["energy"]
-    assert cells["part of this update that the rank keeps"] == f"{100 * energy:.1f} %"
-    assert cells["test accuracy with every update cut to rank 1"] == "71.1 %"
-    assert cells["test accuracy of the whole trained update"] == "93.3 %"
-    assert cells["without the update, trained head only"] == "50.5 %"
-    assert cells["full fine-tuning"] == "94.4 %"
+    kept = cells["part of this matrix's LoRA update that the rank keeps"]
+    assert kept == f"{100 * energy:.1f} %"
+    assert cells["LoRA cut to rank 1: test accuracy"] == "71.1 %"
+    assert cells["full fine-tuning cut to rank 1: test accuracy"] == "64.4 %"
+    assert cells["LoRA, the whole trained update"] == "93.3 %"
+    assert cells["LoRA without its update, trained head only"] == "50.5 %"
+    assert cells["full fine-tuning, the whole update"] == "94.4 %"
     assert page.img["alt"].startswith(f"Update of {name}. ")
     for label in ("LoRA", "full fine-tuning", "random"):
         assert f"{label}: " in page.img["alt"]

@@ -142,12 +142,13 @@ def test_live_runs_are_held_against_stored_ones(lab):
     [
         ({"rank": 0}, "rank must be at least 1, got 0; write for example rank=8"),
         ({"epochs": -1}, "epochs must be at least 1, got -1; write for example epochs=3"),
+        ({"examples": 0}, "examples must be at least 1, got 0"),
         ({"learning_rate": 0.0}, "learning_rate must be from 1e-12 to 1000, got 0.0; write"),
     ],
 )
 def test_a_value_out_of_range_is_refused_when_the_session_opens(where, wrong, said):
     """The cell after the parameters stops, and not one in the middle of the lab."""
-    parameters = {"alpha": 16.0, "learning_rate": 1e-3, "epochs": 1}
+    parameters = {"alpha": 16.0, "learning_rate": 1e-3, "epochs": 1, "examples": 100}
     with pytest.raises(ValueError, match=said):
         session(lora.LESSON, where | parameters | wrong)
 

@@ -21,9 +21,10 @@ from peftlab import (
 from peftlab.insight import amplification, mean_overlap, stored_updates, weights
 from peftlab.lessons import adapter, bitfit, lora, p_tuning, prompt_tuning
 from peftlab.lessons.lesson import Group, Place, Plan, sweep
+from peftlab.lessons.lora import sweep as lora_sweep
 from peftlab.lessons.prompt_tuning import sweep as prompt_sweep
 from peftlab.runs import engine
-from peftlab.runs.records import find_runs
+from peftlab.runs.records import find_runs, stored
 from peftlab.runs.trial import Trial, distinct, run_trial
 
 SEEDS = (0, 1)
@@ -41,7 +42,7 @@ PLAN = Plan(
     },
 )
 PARAMETERS = {
-    lora: {"rank": 8, "alpha": 16.0, "learning_rate": 2e-3, "epochs": 8},
+    lora: {"rank": 8, "alpha": 16.0, "learning_rate": 3e-3, "epochs": 3, "examples": 1000},
     adapter: {"bottleneck": 16, "init_std": 1e-2, "learning_rate": 2e-3, "epochs": 8},
     prompt_tuning: {"prompt_length": 20, "learning_rate": 3e-2, "epochs": 15},
     p_tuning: {"template": "[P*3] [X] [P*3] [Y]", "learning_rate": 3e-3, "epochs": 10},
@@ -123,16 +124,53 @@ def test_overlap_of_random_directions_grows_as_chance_does(done):
     assert found[0][0] < 0.3
 
 
-def test_amplification_is_that_of_the_small_rank_one_record_a_seed(done):
+def test_top_directions_are_those_of_every_matrix(done):
+    found = done[0]["top_directions"]
+    assert [len(own) for own in found.values()] == [len(SEEDS), len(SEEDS) - 1]
+    one, other = updates(done, SMALL, 1), updates(done, LARGE, 1)
+    each = [mean_overlap({n: one[n]}, {n: other[n]}, 1, 1)[0][0] for n in one]
+    assert found["r=8 and r=16"][1] == pytest.approx(each)
+
+
+def test_full_fine_tuning_is_cut_from_nothing_to_all_of_its_update(done):
+    study, where, _ = done
+    found = study["full_cut"]
+    assert list(found) == list(lora_sweep.CUTS)
+    run = find_runs(study["runs"], FULL, *where)[0]
+    assert found[64] == run.test_accuracy  # the toy's matrices have no more than 64 directions
+
+
+def test_amplification_is_that_of_the_small_rank_by_seed_and_number_of_directions(done):
     study, where, _ = done
     rows = study["amplification"]
-    assert [(row["seed"], row["rank"]) for row in rows] == [(0, 8), (1, 8)]
+    assert [(row["seed"], row["directions"]) for row in rows] == [
+        (seed, k) for seed in SEEDS for k in (1, 2, 4)
+    ]
+    assert {row["backbone"] for row in rows} == {where[0]}
     frozen = weights(load_backbone(where[0], load_task(where[1]))[0])
     each = [
-        amplification(frozen[name], delta, 8) for name, delta in updates(done, SMALL, 1).items()
+        amplification(frozen[name], delta, 4) for name, delta in updates(done, SMALL, 1).items()
     ]
     for key in each[0]:
-        assert rows[1][key] == pytest.approx(sum(row[key] for row in each) / len(each), rel=1e-5)
+        assert rows[-1][key] == pytest.approx(sum(row[key] for row in each) / len(each), rel=1e-5)
+
+
+def test_rates_are_the_best_of_the_stored_grid():
+    """On validation, with seeds that no figure shows."""
+    plan = lora.LESSON.plan(**PARAMETERS[lora])
+    grid = stored("01_lora_sweep")["grid"]
+    assert list(grid) == list(plan.series["grid"])
+    best = {}
+    for name in grid:
+        setting, rate = name.rsplit(", ", 1)
+        if grid[name] > best.get(setting, (0, 0))[0]:
+            best[setting] = grid[name], float(rate)
+    scaled = {r: lora_sweep.SCALED_RATES[r] for r in lora_sweep.SCALED_GRID}
+    chosen = lora_sweep.RATES | {f"r={r}, alpha={2 * r}": rate for r, rate in scaled.items()}
+    del best["query, r=16"]  # a question of its own, see the lab
+    assert {setting: rate for setting, (_, rate) in best.items()} == chosen
+    shown = [seed for name, group in plan.groups.items() if name != "grid" for seed in group.seeds]
+    assert not set(plan.groups["grid"].seeds) & set(shown)
 
 
 def test_a_sweep_writes_its_record_to_the_working_directory(done):

@@ -2,10 +2,27 @@
 
 from peftlab.lessons.lesson import Lesson
 from peftlab.lessons.lora import claims, drawing, exercises, panel
-from peftlab.lessons.lora.sweep import findings, full_spectra, plan
+from peftlab.lessons.lora.own_layer import check_layer
+from peftlab.lessons.lora.sweep import (
+    CUT_EXAMPLES,
+    amplification_table,
+    findings,
+    full_spectra,
+    plan,
+)
 from peftlab.methods.lora.method import LoRA
 
-__all__ = ["LESSON", "claims", "drawing", "exercises", "full_spectra", "panel"]
+__all__ = [
+    "CUT_EXAMPLES",
+    "LESSON",
+    "amplification_table",
+    "check_layer",
+    "claims",
+    "drawing",
+    "exercises",
+    "full_spectra",
+    "panel",
+]
 
 LESSON = Lesson(
     lab="01_lora",
@@ -13,7 +30,7 @@ LESSON = Lesson(
     question="Does fine-tuning need to move a weight matrix in every direction, "
     "or are a few enough?",
     paper=LoRA.paper,
-    settings=("backbone", "task", "seed", "rank", "alpha", "learning_rate", "epochs"),
+    settings=("backbone", "task", "seed", "rank", "alpha", "learning_rate", "epochs", "examples"),
     claims=claims.CLAIMS,
     plan=plan,
     findings=findings,

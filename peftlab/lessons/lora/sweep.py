@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from peftlab.backbones import load_backbone
+from peftlab.figures import Table
 from peftlab.insight import (
-    mean_amplification,
+    directions,
+    mean_amplifications,
     mean_overlap,
     overlap,
     random_directions,
     spectrum,
     stored_updates,
+    truncation_curve,
     updates,
     weights,
 )
@@ -23,55 +29,119 @@ from peftlab.lessons.lesson import Group, Place, Plan
 from peftlab.lessons.session import Session
 from peftlab.methods.baselines import FullFineTuning, HeadOnly
 from peftlab.methods.lora.method import LoRA
-from peftlab.runs.trial import Run, Trial
+from peftlab.runs.trial import Run, Trial, run_trial
 from peftlab.tasks import load_task
+from peftlab.training import evaluate
+
+SEEDS = (0, 1, 2, 3, 4)
+MORE_SEEDS = (5, 6, 7)  # after five, LoRA against full fine-tuning was on the border of its claim
+GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on the validation split
+GRID = {  # learning rates tried
+    "LoRA": (1e-3, 3e-3, 1e-2),
+    "full": (3e-5, 1e-4, 3e-4),
+    "head": (1e-2, 3e-2, 1e-1),
+}
+RATES = {"LoRA": 3e-3, "full": 1e-4, "head": 3e-2}  # the best of each, on validation
+SCALED_GRID = {1: (3e-3, 1e-2), 64: (1e-3, 3e-3)}  # with alpha / r held, by rank
+SCALED_RATES = {1: 1e-2, 8: 3e-3, 64: 1e-3}
+QUERY_GRID = (1e-3, 3e-3, 1e-2)  # does the query alone want another rate?
+LANGUAGE_MODEL, LANGUAGE_TASK = "smollm2", "tweets"  # for the amplification: fewer sentences
 
 ROWS, COLUMNS = 8, 16  # size of the similarity maps
-ALL_FOUR = ("query", "key", "value", "attention_output")
+DIRECTIONS = (1, 2, 4)  # k, of the amplification
+CUTS = (0, 1, 2, 4, 8, 16, 64)  # ranks to which the update of full fine-tuning is cut
+CUT_EXAMPLES = 500  # of the test split, for cut updates: the lab does the same live
+BUDGET: dict[str, dict[str, Any]] = {  # alpha / r is 2 in all of them, as in LoRA's own run
+    "query, r=16": {"rank": 16, "alpha": 32, "targets": ("query",)},
+    "value, r=16": {"rank": 16, "alpha": 32, "targets": ("value",)},
+    "all four, r=4": {
+        "rank": 4,
+        "alpha": 8,
+        "targets": ("query", "key", "value", "attention_output"),
+    },
+    "MLP, r=3": {"rank": 3, "alpha": 6, "targets": ("mlp_in", "mlp_out")},
+}
 
 
-def plan(*, rank: int, alpha: float, learning_rate: float, epochs: int, **_: Any) -> Plan:
-    """Plan LoRA and its controls, LoRA at several ranks, and several ways to spend one budget.
+def plan(
+    *, rank: int, alpha: float, learning_rate: float, epochs: int, examples: int, **_: Any
+) -> Plan:
+    """Plan LoRA and its controls, its ranks, ways to spend one budget, and the learning rates.
 
     Args:
         rank: of the live run.
         alpha: of the live run.
         learning_rate: of the live run.
         epochs: of the live run.
+        examples: of the training split, in every run.
 
     Returns:
         The plan.
     """
 
-    def lora(label: str, **options: Any) -> Trial:
-        return Trial(label=label, method=LoRA(**options), learning_rate=2e-3, epochs=8)
+    def lora(label: str, rate: float = RATES["LoRA"], epochs: int = 3, **options: Any) -> Trial:
+        method = LoRA(**options)
+        return Trial(
+            label=label, method=method, learning_rate=rate, epochs=epochs, examples=examples
+        )
 
-    full = {"method": FullFineTuning(), "learning_rate": 1e-4, "epochs": 4}
+    def full(rate: float, label: str = "full fine-tuning", **options: Any) -> Trial:
+        method = FullFineTuning()
+        return Trial(label=label, method=method, learning_rate=rate, examples=examples, **options)
+
+    def head(rate: float) -> Trial:
+        method = HeadOnly()
+        return Trial(label="head only", method=method, learning_rate=rate, examples=examples)
+
     trials = {
-        "LoRA": Trial(
-            label=f"LoRA r={rank}",
-            method=LoRA(rank=rank, alpha=alpha),
-            learning_rate=learning_rate,
-            epochs=epochs,
-        ),
-        "full": Trial(label="full fine-tuning", **full),
-        "head": Trial(label="head only", method=HeadOnly(), learning_rate=2e-2, epochs=3),
-        "random": Trial(label="random weights", pretrained=False, **full),
+        "LoRA": lora(f"LoRA r={rank}", learning_rate, epochs, rank=rank, alpha=alpha),
+        "full": full(RATES["full"]),
+        "head": head(RATES["head"]),
+        "random": full(RATES["full"], "random weights", pretrained=False),
     }
-    ranks = {r: lora(f"LoRA r={r}", rank=r) for r in (1, 4, 8, 64)}
-    one_matrix = {
-        "query, r=16": lora("query, r=16", rank=16, targets=("query",)),
-        "value, r=16": lora("value, r=16", rank=16, targets=("value",)),
-        "all four, r=4": lora("all four, r=4", rank=4, targets=ALL_FOUR),
+    ranks = {r: lora(f"LoRA r={r}", rank=r) for r in (1, 8, 64)}
+    scaled = {
+        r: lora(f"LoRA r={r}, alpha={2 * r}", rate, rank=r, alpha=2 * r)
+        for r, rate in SCALED_RATES.items()
     }
+    both = {"query and value, r=8": ranks[8]}
+    equal = both | {name: lora(name, **options) for name, options in BUDGET.items()}
+    makers = {"full": full, "head": head, "LoRA": lambda rate: lora("", rate, rank=8)}
+    tried = {f"{name}, {rate:g}": makers[name](rate) for name in GRID for rate in GRID[name]}
+    for r, rates in SCALED_GRID.items():
+        options = {"rank": r, "alpha": 2 * r}
+        tried |= {f"r={r}, alpha={2 * r}, {rate:g}": lora("", rate, **options) for rate in rates}
+    query = BUDGET["query, r=16"]
+    tried |= {f"query, r=16, {rate:g}": lora("", rate, **query) for rate in QUERY_GRID}
+    grid = {name: replace(trial, label=name) for name, trial in tried.items()}
+    language = lora("LoRA r=8, language model", 1e-3, epochs=1, rank=8)
+    language = replace(language, examples=min(examples, 500))
     controls = [trials["full"], trials["head"], trials["random"], ranks[8]]
-    others = [trial for r, trial in ranks.items() if r != 8]
+    sweeps = [own[r] for own in (ranks, scaled) for r in (1, 64)]
+    single = ("query, r=16", "value, r=16")  # these decide a claim
+    sweeps += [equal[name] for name in single]
+    further = [equal[name] for name in BUDGET if name not in single]
     return Plan(
         trials=trials,
-        series={"rank": ranks, "budget": {"query and value, r=8": ranks[8]} | one_matrix},
+        series={
+            "rank": ranks,
+            "rank, scaling held": scaled,
+            "budget": equal,
+            "grid": grid,
+        },
         groups={
-            "controls": Group(trials=controls, seeds=(0, 1, 2, 3, 4)),
-            "sweeps": Group(trials=[*others, *one_matrix.values()], seeds=(0, 1, 2)),
+            "controls": Group(trials=controls, seeds=SEEDS),
+            "quality": Group(trials=[trials["full"], ranks[8]], seeds=MORE_SEEDS),
+            "sweeps": Group(trials=_once(sweeps, controls), seeds=SEEDS),
+            "further": Group(trials=further, seeds=SEEDS[:2]),
+            "grid": Group(trials=list(grid.values()), seeds=GRID_SEEDS, noted=False),
+            "language model": Group(
+                trials=[language],
+                seeds=SEEDS[:3],
+                backbone=LANGUAGE_MODEL,
+                task=LANGUAGE_TASK,
+                noted=False,
+            ),
         },
     )
 
@@ -85,19 +155,23 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         place: where they ran.
 
     Returns:
-        "full_spectra", singular values by matrix of the first full fine-tuning; "overlaps",
-        similarity maps (8, 16) of small against large rank, of two seeds at the large rank, and of
-        random directions; "amplification", one record for each seed at the small rank.
+        "grid", validation accuracies by setting and rate; "full_spectra", singular values by matrix
+        of the first full fine-tuning, and "full_cut", its accuracy on the first `CUT_EXAMPLES` of
+        the test split with every update cut to a rank, by that rank; "overlaps", similarity maps
+        (8, 16) of small against large rank, of two seeds at the large rank, and of random
+        directions; "top_directions", similarities of two top directions, a list over the matrices
+        for each seed or pair of seeds; "amplification", one record for each backbone, seed and
+        number of directions, at the small rank.
     """
     seeds, ranks = plan.groups["sweeps"].seeds, plan.series["rank"]
     few, many = 8, max(ranks)
     lora = {
         (r, seed): stored_updates(place.run(ranks[r], seed)) for r in (few, many) for seed in seeds
     }
-    across = [mean_overlap(lora[few, s], lora[many, s], ROWS, COLUMNS) for s in seeds]
-    between = [
-        mean_overlap(lora[many, a], lora[many, b], ROWS, COLUMNS) for a, b in pairwise(seeds)
-    ]
+    kinds = {
+        f"r={few} and r={many}": [(lora[few, s], lora[many, s]) for s in seeds],
+        f"r={many}, two seeds": [(lora[many, a], lora[many, b]) for a, b in pairwise(seeds)],
+    }
     chance = [
         overlap(
             random_directions(ROWS, delta.shape[1], 2 * i),
@@ -105,18 +179,25 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         )
         for i, delta in enumerate(lora[many, seeds[0]].values())
     ]
-    frozen = weights(load_backbone(place.backbone, load_task(place.task))[0])
+    maps = {
+        kind: _mean([mean_overlap(*pair, ROWS, COLUMNS) for pair in pairs])
+        for kind, pairs in kinds.items()
+    }
+    tops = {kind: [_tops(*pair) for pair in pairs] for kind, pairs in kinds.items()}
     full = next(run for run in runs if run.same_setting(plan.trials["full"]))
+    rows = _amplification(place.backbone, place.task, {s: lora[few, s] for s in seeds})
+    if other := plan.groups.get("language model"):
+        (trial,) = other.trials
+        elsewhere = Place(other.backbone, other.task, place.folder)
+        found = {s: stored_updates(elsewhere.run(trial, s)) for s in other.seeds}
+        rows += _amplification(other.backbone, other.task, found)
     return {
+        "grid": _grid(plan, runs),
         "full_spectra": {"seed": full.seed, "spectra": full.spectra},
-        "overlaps": {
-            f"r={few} and r={many}": _mean(across),
-            f"r={many}, two seeds": _mean(between),
-            "random directions": _mean(chance),
-        },
-        "amplification": [
-            {"seed": s, "rank": few} | mean_amplification(frozen, lora[few, s], few) for s in seeds
-        ],
+        "full_cut": _full_cut(plan.trials["full"], place, full.seed),
+        "overlaps": maps | {"random directions": _mean(chance)},
+        "top_directions": tops,
+        "amplification": rows,
     }
 
 
@@ -135,5 +216,79 @@ def full_spectra(lab: Session) -> dict[str, list[float]]:
     return {name: spectrum(delta) for name, delta in moved.items()}
 
 
+def _once(trials: Sequence[Trial], before: Sequence[Trial]) -> list[Trial]:
+    """Leave out what an earlier group runs, and of equal settings all but the first."""
+    known = [trial.settings() for trial in before]
+    found = []
+    for trial in trials:
+        if trial.settings() not in known:
+            known.append(trial.settings())
+            found.append(trial)
+    return found
+
+
+def _grid(plan: Plan, runs: Sequence[Run]) -> dict[str, float]:
+    grid = plan.series.get("grid", {})
+    return {
+        name: fmean(
+            run.validation_accuracy
+            for run in runs
+            if run.seed in plan.groups["grid"].seeds and run.same_setting(trial)
+        )
+        for name, trial in grid.items()
+    }
+
+
+def _full_cut(trial: Trial, place: Place, seed: int) -> dict[int, float]:
+    """Train everything once more: of a whole trained model a sweep keeps no checkpoint."""
+    attachment, _ = run_trial(trial, place.backbone, place.task, seed, progress=False)
+    task, model = load_task(place.task), attachment.model
+    tokenizer = load_backbone(place.backbone, task)[1]
+    return truncation_curve(
+        attachment, CUTS, lambda: evaluate(model, tokenizer, task.test[:CUT_EXAMPLES]).accuracy
+    )
+
+
+def _tops(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> list[float]:
+    """Similarity of the two top directions, one for each matrix."""
+    return [overlap(directions(first[n], 1), directions(second[n], 1))[0][0] for n in first]
+
+
+def _amplification(
+    backbone: str, task: str, found: Mapping[int, Mapping[str, Tensor]]
+) -> list[dict[str, Any]]:
+    frozen = weights(load_backbone(backbone, load_task(task))[0])
+    return [
+        {"backbone": backbone, "seed": seed, "directions": k} | means
+        for seed, moved in found.items()
+        for k, means in zip(DIRECTIONS, mean_amplifications(frozen, moved, DIRECTIONS), strict=True)
+    ]
+
+
 def _mean(maps: Sequence[list[list[float]]]) -> list[list[float]]:
     return torch.tensor(maps).mean(0).tolist()
+
+
+def amplification_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The amplification, averaged over the seeds.
+
+    Args:
+        rows: one `insight.mean_amplification` each, with "backbone" and "directions".
+
+    Returns:
+        A row for each backbone and number of directions.
+    """
+    columns = {
+        "inside": "W in the update's directions",
+        "inside_random": "in random ones",
+        "inside_own": "in its own top ones",
+        "delta": "the update",
+        "over_random": "first over random",
+        "factor": "factor",
+    }
+    found = []
+    for place in dict.fromkeys((row["backbone"], row["directions"]) for row in rows):
+        own = [row for row in rows if (row["backbone"], row["directions"]) == place]
+        means = {name: fmean(row[key] for row in own) for key, name in columns.items()}
+        found.append({"backbone": place[0], "k": place[1], "seeds": len(own)} | means)
+    return Table(found, caption="Frobenius norms, mean over matrices and seeds; ratios run by run")

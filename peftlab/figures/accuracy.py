@@ -91,8 +91,7 @@ def accuracy_dots(
         said.append(f"majority class {100 * baseline:.1f} %")
     axes.set_title(title, **TITLE)
     axes.set(
-        xlabel="test accuracy in %; a dot for each seed, the bar ends at their mean, "
-        "± is their standard deviation",
+        xlabel="test accuracy in %: a dot for each seed, mean ± standard deviation",
         xlim=(0, 116),
     )
     axes.set_xticks(range(0, 101, 20))

@@ -1,6 +1,6 @@
 """What several seeds say together: a mean, its interval, and what follows from it.
 
-found = paired(lora, full)                   the differences, seed by seed: mean, low, high
+found = interval(differences(lora, full))    seed by seed: mean, low, high
 judge(found, margin=2.0)                     "holds": all of the interval lies above -2
 """
 
@@ -71,27 +71,11 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half, n)
 
 
-def paired(higher: Sequence[float], lower: Sequence[float]) -> Interval:
-    """The interval of a difference, paired by seed.
+def differences(higher: Sequence[float], lower: Sequence[float]) -> list[float]:
+    """Subtract seed by seed.
 
     Two runs of one seed share the random head and the order of the batches. So their difference is
     steadier than the two values are.
-
-    Args:
-        higher: one value for each seed.
-        lower: the same seeds in the same order.
-
-    Returns:
-        The interval of the differences.
-
-    Raises:
-        ValueError: not as many values here as there.
-    """
-    return interval(differences(higher, lower))
-
-
-def differences(higher: Sequence[float], lower: Sequence[float]) -> list[float]:
-    """Subtract seed by seed.
 
     Args:
         higher: one value for each seed.

@@ -30,7 +30,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from peftlab import anatomy
-from peftlab.attach.inputs import CACHES, arguments, check_room
+from peftlab.attach.inputs import arguments, cache_of, check_room
 from peftlab.attach.rows import leading
 
 OURS = "peftlab_"
@@ -253,7 +253,7 @@ def _places(config: Any, given: dict[str, Any], first: int) -> Tensor:
     if anatomy.family(config).skips_padding_ids and ids is not None:  # wherever it stands
         text = (ids != config.pad_token_id).long()
         return (first - 1 + text.cumsum(-1)) * text + config.pad_token_id * (1 - text)
-    cache = next((given[n] for n in CACHES if given.get(n) is not None), None)
+    cache = cache_of(given)
     past = 0 if cache is None else int(cache.get_seq_length())
     places = torch.arange(past, past + T, device=read.device).expand(B, -1)
     if isinstance(mask, Tensor) and mask.ndim == 2:

@@ -34,6 +34,18 @@ def arguments(signature: inspect.Signature, args: tuple, kwargs: dict) -> dict[s
     return given | given.pop("kwargs", {})
 
 
+def cache_of(given: dict[str, Any]) -> Any:
+    """Find the cache of a call, under whichever name it has.
+
+    Args:
+        given: the arguments of the call by name.
+
+    Returns:
+        The cache, or None.
+    """
+    return next((given[name] for name in CACHES if given.get(name) is not None), None)
+
+
 def cached(given: dict[str, Any]) -> int:
     """Count the tokens that a call has in its cache already.
 
@@ -46,7 +58,7 @@ def cached(given: dict[str, Any]) -> int:
     Raises:
         ValueError: the cache has a fixed size, which was chosen without the virtual tokens.
     """
-    cache = next((given[name] for name in CACHES if given.get(name) is not None), None)
+    cache = cache_of(given)
     if cache is None:
         return 0
     if getattr(cache, "is_compileable", False):  # what transformers calls a cache of fixed size

@@ -29,6 +29,7 @@ from peftlab.lessons.stored import StoredRuns
 from peftlab.runs.records import agreement, stored
 from peftlab.runs.separation import below_full
 from peftlab.runs.trial import Run, distinct, run_trial
+from peftlab.tasks import load_task
 
 
 class Live(NamedTuple):
@@ -92,9 +93,9 @@ class Session(StoredRuns):
         for name in names:
             live = Live(*run_trial(self._trial(name), self.backbone, self.task, self.seed))
             self.live[name] = live
-            self.record.data["test_examples"] = len(self._trial(name).task(self.task).test)
             self.record.count(live.run.label, live.attachment.report())
             self.record.result(live.run, "live")
+        self.record.data["test_examples"] = len(load_task(self.task).test)
 
     def accuracy(self, name: str) -> float:
         """Give one test accuracy for a trial.

@@ -95,6 +95,10 @@ class Method:
         """Parameters that the method trains, in closed form."""
         raise NotImplementedError
 
+    def _stored(self, config: Any, head: str | None) -> int:
+        """Parameters that are left after training, in closed form; all of them by default."""
+        return self._added(config, head)
+
     def parameter_count(self, config: Any, head: str | None = None) -> ParameterCount:
         """Count in closed form, without a model; equal to what `attach` adds, exactly.
 
@@ -108,10 +112,9 @@ class Method:
         Raises:
             ValueError: the family, the head or a hyperparameter does not fit.
         """
-        added = self._added(config, head)
         return ParameterCount(
-            trained=added,
-            stored=added,
+            trained=self._added(config, head),
+            stored=self._stored(config, head),
             head=anatomy.head_parameters(config, head),
             backbone=anatomy.backbone_parameters(config, head),
         )

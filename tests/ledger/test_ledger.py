@@ -27,9 +27,9 @@ from peftlab.seeds import (
     NO_ROOM,
     UNMEASURED,
     Interval,
+    differences,
     interval,
     judge,
-    paired,
     seeds_needed,
 )
 
@@ -309,10 +309,10 @@ def test_an_interval_of_one_seed_has_no_ends():
 
 def test_pairing_by_seed_takes_out_what_the_seeds_share():
     hard, easy = [0.60, 0.90, 0.75], [0.62, 0.92, 0.77]
-    assert judge(paired(easy, hard)) == HOLDS
-    assert judge(paired(easy, [hard[1], hard[2], hard[0]])) == CLOSE
+    assert judge(interval(differences(easy, hard))) == HOLDS
+    assert judge(interval(differences(easy, [hard[1], hard[2], hard[0]]))) == CLOSE
     with pytest.raises(ValueError, match="cannot pair 3 values with 2; give both for the same"):
-        paired(easy, hard[:2])
+        interval(differences(easy, hard[:2]))
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def plan(
         groups={
             "controls": Group(trials=controls, seeds=SEEDS),
             "quality": Group(trials=[trials["full"], ranks[8]], seeds=MORE_SEEDS),
-            "sweeps": Group(trials=_once(sweeps, controls), seeds=SEEDS),
+            "sweeps": Group(trials=sweeps, seeds=SEEDS),
             "further": Group(trials=further, seeds=SEEDS[:2]),
             "grid": Group(trials=list(grid.values()), seeds=GRID_SEEDS, noted=False),
             "language model": Group(
@@ -214,17 +214,6 @@ def full_spectra(lab: Session) -> dict[str, list[float]]:
         return lab.study["full_spectra"]["spectra"]
     moved = updates(lab.live["full"].attachment)
     return {name: spectrum(delta) for name, delta in moved.items()}
-
-
-def _once(trials: Sequence[Trial], before: Sequence[Trial]) -> list[Trial]:
-    """Leave out what an earlier group runs, and of equal settings all but the first."""
-    known = [trial.settings() for trial in before]
-    found = []
-    for trial in trials:
-        if trial.settings() not in known:
-            known.append(trial.settings())
-            found.append(trial)
-    return found
 
 
 def _grid(plan: Plan, runs: Sequence[Run]) -> dict[str, float]:

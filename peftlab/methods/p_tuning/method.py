@@ -26,11 +26,10 @@ Differs from the authors' code: theirs draws the free vectors from N(0, 1) as ou
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
-from peftlab.anatomy import ParameterCount
 from peftlab.methods.base import Method, Paper
 from peftlab.methods.hyperparameters import choice, number, own
 from peftlab.tasks.template import ANSWER, SLOT, parse
@@ -134,19 +133,9 @@ class PTuning(Method):
             task = worded(task, self.template)
         return slotted(task, self.slots)
 
-    def parameter_count(self, config: Any, head: str | None = None) -> ParameterCount:
-        """Count as `Method.parameter_count` does; only the vectors of the slots are stored.
-
-        Args:
-            config: see `Method.parameter_count`.
-            head: see `Method.parameter_count`.
-
-        Returns:
-            The counts.
-        """
-        count = super().parameter_count(config, head)
-        kept = self.slots * anatomy.width(config) + self._tuned(config, head)
-        return replace(count, stored=kept)
+    def _stored(self, config: Any, head: str | None) -> int:
+        """The vectors of the slots, without their encoder, and a backbone that trained along."""
+        return self.slots * anatomy.width(config) + self._tuned(config, head)
 
     def _check(self, config: Any, head: str | None) -> None:
         anatomy.check_head(config, head)

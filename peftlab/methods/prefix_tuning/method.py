@@ -26,11 +26,10 @@ classification head trains along where the model has one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
-from peftlab.anatomy import ParameterCount
 from peftlab.methods.base import Method, Paper
 from peftlab.methods.hyperparameters import flag, number, own, whole
 from peftlab.refuse import require_number
@@ -128,24 +127,15 @@ class PrefixTuning(Method):
     def _added(self, config: Any, head: str | None) -> int:
         """P N rows; with an MLP P D + D k + k + k N + N in each stack."""
         D, k, P = anatomy.width(config), self.reparametrization_width, self.prefix_length
-        sizes = [sum(map(sum, own.values())) for own in self._widths(config, head).values()]  # N
         if not k:
-            return sum(P * N for N in sizes)
+            return self._stored(config, head)
+        sizes = [sum(map(sum, own.values())) for own in self._widths(config, head).values()]  # N
         return sum(P * D + D * k + k + k * N + N for N in sizes)
 
-    def parameter_count(self, config: Any, head: str | None = None) -> ParameterCount:
-        """Count as `Method.parameter_count` does; only the rows are stored.
-
-        Args:
-            config: see `Method.parameter_count`.
-            head: see `Method.parameter_count`.
-
-        Returns:
-            The counts.
-        """
-        count = super().parameter_count(config, head)
-        rows = sum(sum(map(sum, own.values())) for own in self._widths(config, head).values())
-        return replace(count, stored=self.prefix_length * rows)
+    def _stored(self, config: Any, head: str | None) -> int:
+        """P N rows in each stack, whatever made them."""
+        widths = self._widths(config, head).values()
+        return self.prefix_length * sum(sum(map(sum, own.values())) for own in widths)
 
     def attach(self, model: Any) -> Attachment:
         """Put the rows into the attention of every layer; see `Method.attach`.

@@ -30,8 +30,8 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from peftlab import anatomy
-from peftlab.attach.inputs import arguments, cache_of, check_room
-from peftlab.attach.rows import leading
+from peftlab.attach.inputs import arguments, cache_of, check_room, counted
+from peftlab.attach.rows import positions
 
 OURS = "peftlab_"
 BASES = ("sdpa", "eager")
@@ -238,25 +238,21 @@ def _shift_positions(model: PreTrainedModel, P: int) -> Iterable[RemovableHandle
         given = arguments(signature, args, kwargs)
         places = given.get("position_ids")
         if places is None:
-            places = _places(model.config, given, first)
+            places = first + _places(model.config, given)
         check_room(model.config, P, int(places.max()) + 1 - first)
         return (), given | {"position_ids": places + P}
 
     return [entry.register_forward_pre_hook(shift, with_kwargs=True)]
 
 
-def _places(config: Any, given: dict[str, Any], first: int) -> Tensor:
-    """The positions of the tokens, (B, T); padding on their left is not counted."""
+def _places(config: Any, given: dict[str, Any]) -> Tensor:
+    """The places of the tokens from 0, (B, T); padding on their left is not counted."""
     ids, embeds, mask = (given.get(n) for n in ("input_ids", "inputs_embeds", "attention_mask"))
     read = ids if embeds is None else embeds
     B, T = read.shape[:2]
-    if anatomy.family(config).skips_padding_ids and ids is not None:  # wherever it stands
-        text = (ids != config.pad_token_id).long()
-        return (first - 1 + text.cumsum(-1)) * text + config.pad_token_id * (1 - text)
     cache = cache_of(given)
     past = 0 if cache is None else int(cache.get_seq_length())
-    places = torch.arange(past, past + T, device=read.device).expand(B, -1)
-    if isinstance(mask, Tensor) and mask.ndim == 2:
-        at = leading(mask != 0)
-        places = places if at is None else (places - at[:, None]).clamp(min=0)
-    return first + places
+    if not (isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[1] == past + T):
+        mask = None  # a static cache has masks of its own kind
+    _, counts = counted(config, ids, mask, (B, past + T), read.device)
+    return positions(counts, 0, None)[:, past:]

@@ -29,6 +29,7 @@ from peftlab.attach.inputs import (
     cached,
     check_cache_name,
     check_room,
+    counted,
     read_mask,
 )
 from peftlab.attach.rows import insert, leading, positions, take_out
@@ -139,10 +140,8 @@ class LeadingRows(Insertion):
         if embeds is None:
             embeds = entry.get_input_embeddings()(ids)  # (B, T, D)
         B, P = embeds.shape[0], self.virtual_tokens
-        text = None  # which ids are no padding, for a family that looks at them
-        if anatomy.family(self._config).skips_padding_ids and ids is not None:
-            text = ids != self._config.pad_token_id
-        at = leading(text if mask is None else mask != 0)  # (B,)
+        tokens = embeds.shape[1] + (past - P if past else 0)  # of the text, also in the cache
+        at, counts = counted(self._config, ids, mask, (B, tokens), embeds.device)
         if not past:
             embeds = insert(self.rows(B).to(embeds.dtype), embeds, at)  # (B, P + T, D)
             if (types := given.get("token_type_ids")) is not None:
@@ -150,29 +149,23 @@ class LeadingRows(Insertion):
                 given["token_type_ids"] = insert(types.new_zeros(B, P), types, at)
         if mask is not None:
             given["attention_mask"] = insert(mask.new_ones(B, P), mask, at)
-        tokens = past + embeds.shape[1] - P  # of the text, those in the cache included
         check_room(self._config, P, tokens)
         own = given.get("position_ids")
-        places = self._places(own, text, at, past, B, tokens, embeds.device)
+        places = self._places(own, counts, at, past)
         if "position_ids" in self._signature.parameters:
             given["position_ids"] = places
         self._inside.set(None if past else Inside(P, at, places))
         return (), given | {"inputs_embeds": embeds}
 
-    def _places(self, own, text, at, past: int, B: int, tokens: int, device) -> Tensor:
+    def _places(self, own: Tensor | None, counts: Tensor, at: Tensor | None, past: int) -> Tensor:
         """Where rows and text stand in the table of positions; with a cache only its new tokens."""
         P, starts = self.virtual_tokens, anatomy.family(self._config).first_position
         first = 0 if starts is None else starts(self._config)
-        if own is not None:  # as the caller, or generate, wants them
-            own = own.expand(B, -1) + P
-            rows = torch.arange(first, first + P, device=device).expand(B, -1)
-            return own if past else insert(rows, own, at)
-        counts = torch.ones(B, tokens, dtype=torch.long, device=device)
-        if at is not None:
-            counts *= torch.arange(tokens, device=device) >= at[:, None]
-        if text is not None:
-            counts *= text
-        return first + positions(counts, P, at)[:, past:]  # (B, P + T), or (B, T) with a cache
+        if own is None:
+            return first + positions(counts, P, at)[:, past:]  # (B, P + T), or (B, T) with a cache
+        own = own.expand(len(counts), -1) + P  # as the caller, or generate, wants them
+        rows = torch.arange(first, first + P, device=counts.device).expand(len(counts), -1)
+        return own if past else insert(rows, own, at)
 
     def _leave(self, entry: nn.Module, args: tuple, output: Any) -> Any:
         """Take the rows out of every state of the tokens; attentions keep theirs."""

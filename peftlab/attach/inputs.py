@@ -15,6 +15,7 @@ import transformers
 from torch import Tensor, nn
 
 from peftlab import anatomy
+from peftlab.attach.rows import leading
 
 CACHES = ("cache", "past_key_values")  # transformers 5.24 renamed the second one to the first
 
@@ -89,6 +90,36 @@ def read_mask(given: dict[str, Any]) -> Tensor | None:
             "with virtual tokens, generate without a static cache"
         )
     return mask
+
+
+def counted(
+    config: Any, ids: Tensor | None, mask: Tensor | None, shape: tuple[int, int], device: Any
+) -> tuple[Tensor | None, Tensor]:
+    """Say which tokens count when positions are given out, and where each text begins.
+
+    Padding on the left never counts; for a family that looks at ids, padding nowhere does.
+
+    Args:
+        config: of the model.
+        ids: of the tokens, (B, T); None where they are given as embeddings.
+        mask: (B, T), zero where there is padding; None where there is none.
+        shape: B and T, the tokens in the cache included.
+        device: of the counts.
+
+    Returns:
+        How much padding each text has on its left, (B,), or None where no text has any; and the
+        tokens that count, (B, T), ones and zeros.
+    """
+    text = None
+    if anatomy.family(config).skips_padding_ids and ids is not None:
+        text = ids != config.pad_token_id
+    at = leading(text if mask is None else mask != 0)
+    counts = torch.ones(shape, dtype=torch.long, device=device)
+    if at is not None:
+        counts *= torch.arange(shape[1], device=device) >= at[:, None]
+    if text is not None:
+        counts *= text
+    return at, counts
 
 
 def check_room(config: Any, P: int, tokens: int) -> None:

@@ -3,14 +3,27 @@
 import peft
 import pytest
 import torch
-from tiny import CELLS, EOS, PAD, batch, logits, loss, randomise, tiny, tiny_config, unchanged
+from tiny import (
+    CELLS,
+    EOS,
+    PAD,
+    batch,
+    logits,
+    loss,
+    randomise,
+    takes_rows,
+    tiny,
+    tiny_config,
+    unchanged,
+)
 
 from peftlab import PrefixTuning, PTuningV2
 from peftlab.anatomy.catalog import catalog_config
 from peftlab.attach.attention import keys_and_values
 from peftlab.methods.prefix_tuning.layers import Prefix
 
-every_cell = pytest.mark.parametrize(("family", "head"), CELLS)
+CELLS_WITH_ROWS = [cell for cell in CELLS if takes_rows(cell[0])]
+every_cell = pytest.mark.parametrize(("family", "head"), CELLS_WITH_ROWS)
 DECODERS = ["gpt2", "llama", "qwen3"]
 decoders = pytest.mark.parametrize("family", DECODERS)
 implementations = pytest.mark.parametrize("implementation", ["sdpa", "eager"])
@@ -208,7 +221,7 @@ def test_generating_with_a_cache_is_full_forwards(family, padding, settings, imp
         assert torch.equal(written[0], ids)
 
 
-@pytest.mark.parametrize("family", ["t5", "bart"])
+@pytest.mark.parametrize("family", [f for f in ("t5", "bart") if takes_rows(f)])
 @pytest.mark.parametrize("padding", ["right", "left"])
 @pytest.mark.parametrize("beams", [1, 3])
 def test_an_encoder_with_a_decoder_generates_the_same_with_a_cache(family, padding, beams):
@@ -298,6 +311,13 @@ def test_an_attention_that_would_not_see_the_rows_is_refused():
         PrefixTuning().attach(model)
 
 
+@pytest.mark.skipif(takes_rows("t5"), reason="this release of transformers has rows in T5")
+def test_a_release_in_which_t5_computes_its_attention_by_itself_is_refused():
+    model = tiny("t5")
+    with unchanged(model), pytest.raises(ValueError, match="install a newer transformers"):
+        PrefixTuning().attach(model)
+
+
 def test_detaching_gives_the_attention_back_and_disabling_sets_it_aside():
     model = tiny("bart", "seq2seq_lm")
     inputs = batch(model)
@@ -332,24 +352,44 @@ def test_the_config_is_saved_without_our_names(tmp_path):
 # Beside PEFT
 
 
-def beside_peft(family, head, task):
-    """The same model twice, with ours and with PEFT's prefix."""
+TASKS = {
+    "causal_lm": "CAUSAL_LM",
+    "sequence_classification": "SEQ_CLS",
+    "seq2seq_lm": "SEQ_2_SEQ_LM",
+}
+
+
+def beside_peft(family, head):
+    """The same model twice, the second one with PEFT's prefix."""
     ours, theirs = tiny(family, head), tiny(family, head)
-    config = peft.PrefixTuningConfig(task_type=task, num_virtual_tokens=4)
+    config = peft.PrefixTuningConfig(task_type=TASKS[head], num_virtual_tokens=4)
     return ours, peft.get_peft_model(theirs, config).eval()
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
-def test_logits_and_gradients_are_those_of_peft_for_the_same_rows(family):
-    model, theirs = beside_peft(family, "causal_lm", "CAUSAL_LM")
-    attached(model)
+@pytest.mark.parametrize(
+    ("family", "head"),
+    [
+        ("gpt2", "causal_lm"),
+        ("llama", "causal_lm"),
+        ("bert", "sequence_classification"),
+        ("roberta", "sequence_classification"),
+    ],
+)
+def test_logits_and_gradients_are_those_of_peft_for_the_same_rows(family, head):
+    model, theirs = beside_peft(family, head)
+    PrefixTuning(prefix_length=4, reparametrization_width=0).attach(model)
     (prefix,) = prefixes(model)
     table = theirs.prompt_encoder["default"].embedding.weight
     with torch.no_grad():
         table.copy_(prefix.rows)
     inputs = batch(model)
-    found, wanted = model(**inputs), theirs(**inputs)
+    try:
+        wanted = theirs(**inputs)
+    except ValueError as error:  # newer releases have no cache in an encoder; ours needs none
+        assert family in ("bert", "roberta") and "does not support past key values" in str(error)
+        pytest.skip("PEFT refuses the encoders of this release of transformers")
+    found = model(**inputs)
     torch.testing.assert_close(found.logits, wanted.logits, atol=1e-5, rtol=1e-5)
     found.loss.backward()
     wanted.loss.backward()
@@ -358,7 +398,7 @@ def test_logits_and_gradients_are_those_of_peft_for_the_same_rows(family):
 
 @pytest.mark.filterwarnings("ignore")
 def test_of_an_encoder_with_a_decoder_peft_gives_the_prefix_to_one_stack_and_ours_to_three():
-    model, theirs = beside_peft("bart", "seq2seq_lm", "SEQ_2_SEQ_LM")
+    model, theirs = beside_peft("bart", "seq2seq_lm")
     attached(model)
     ours = sum(prefix.rows.numel() for prefix in prefixes(model))
     assert ours == 3 * theirs.prompt_encoder["default"].embedding.weight.numel()

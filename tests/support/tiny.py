@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import torch
 import transformers
+from transformers.models.t5 import modeling_t5
 
 from peftlab import anatomy
 from peftlab.attach import attachment_of
@@ -184,6 +185,14 @@ def snapshot(model):
         "state": [(name, digest(tensor)) for name, tensor in model.state_dict().items()],
         "attachment": attachment_of(model),
     }
+
+
+def takes_rows(family):
+    """Whether this release of transformers has the family's attention where rows can go in.
+
+    T5 of releases before 5.16 computes its attention by itself; attaching is refused there.
+    """
+    return family != "t5" or hasattr(modeling_t5, "ALL_ATTENTION_FUNCTIONS")
 
 
 @contextmanager

@@ -4,8 +4,9 @@ Both models take their turns, so that a machine that changes its speed favours n
 the encoders of newer releases of transformers ("does not support past key values"); the first ratio
 then is missing. Run it with python; a minute on one core.
 
-Measured, one core of a busy machine, median and quartiles of ours / PEFT:
-MEASURED
+Measured, one core of a busy machine, median and quartiles of ours / PEFT: the step 0.96 (0.85 to
+1.04), 48 tokens 1.01 (0.93 to 1.06), on transformers 5.0 and PEFT 0.18; the tokens 0.95 (0.91 to
+1.16) on transformers 5.24 and PEFT 0.21.
 """
 
 import statistics
@@ -20,7 +21,7 @@ import transformers
 from peftlab import PrefixTuning, load_backbone, load_task
 from peftlab.training.batches import collator, encode
 
-TURNS, ROWS, TOKENS = 20, 20, 64
+TURNS, ROWS, TOKENS = 12, 20, 48
 
 
 def attached(model):
@@ -57,8 +58,8 @@ def training_steps():
 
 def generations():
     """Both generations: a GPT-2 of 6 layers and width 384, greedy, batches of 4."""
-    config = transformers.GPT2Config(n_embd=384, n_layer=6, n_head=6, vocab_size=8000)
-    config.eos_token_id = config.bos_token_id = config.pad_token_id = 0
+    ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)
+    config = transformers.GPT2Config(n_embd=384, n_layer=6, n_head=6, vocab_size=8000, **ends)
     torch.manual_seed(0)
     models = [transformers.GPT2LMHeadModel(config).eval() for _ in range(2)]
     ids = torch.randint(5, 8000, (4, 32))

@@ -402,3 +402,22 @@ def test_of_an_encoder_with_a_decoder_peft_gives_the_prefix_to_one_stack_and_our
     attached(model)
     ours = sum(prefix.rows.numel() for prefix in prefixes(model))
     assert ours == 3 * theirs.prompt_encoder["default"].embedding.weight.numel()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_peft_refuses_distilbert_and_gradient_checkpointing_which_ours_takes():
+    with pytest.raises(ValueError, match="Please specify"):
+        beside_peft("distilbert", "sequence_classification")
+    model = tiny("distilbert", "sequence_classification")
+    attached(model)
+    assert model(**batch(model)).logits.shape == (3, 3)
+    with pytest.raises(ValueError, match="not work with gradient checkpointing"):
+        model = tiny("gpt2", "causal_lm")
+        model.gradient_checkpointing_enable()
+        config = peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+        peft.get_peft_model(model, config)
+    model = tiny("gpt2", "causal_lm")
+    model.gradient_checkpointing_enable()
+    attached(model)
+    loss(model.train(), batch(model)).backward()
+    assert prefixes(model)[0].rows.grad.abs().min() > 0

@@ -68,7 +68,7 @@ def test_a_lab_is_committed_clean_and_in_shape(lab):
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
     assert "widgets" not in notebook.metadata
     assert 35 <= len(notebook.cells) <= 60
-    assert 1400 <= words <= 2900
+    assert 1400 <= words <= 2600
 
 
 def code_lines(cell):
@@ -169,7 +169,6 @@ def test_lora_record_holds_counts_curves_seeds_and_times(gallery, lab):
     assert record["times"]["LoRA r=8"] > 0
     five = [0, 1, 2, 3, 4]
     seeds = {"live": [0], "controls": five, "quality": [5, 6, 7], "sweeps": five}
-    seeds["further"] = five[:2]
     assert record["seeds"] == seeds and record["grid"]
     assert [(row["run"], row["agrees"]) for row in record["agreement"]] == [("LoRA r=8", "yes")]
 

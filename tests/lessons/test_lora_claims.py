@@ -133,13 +133,13 @@ def test_latency_holds_when_the_merged_model_is_the_backbone_in_size_and_speed(
 def test_rank_holds_when_rank_one_is_within_two_points_of_the_largest(record, one, large, verdict):
     for held in (0, 1):  # it has to be so with alpha held, and with alpha / r held
         record.data["claims"].clear()
-        series = [{1: HIGH, 8: MIDDLE, 64: HIGH}] * 2
-        series[held] = {1: one, 8: MIDDLE, 64: large}
+        series = [{1: HIGH, 8: HIGH, 64: HIGH}] * 2
+        series[held] = {1: one, 8: large, 64: large}
         verdicts.rank(record, *series, SEEDS)
         claim = only(record)
         assert (claim["key"], claim["verdict"]) == ("rank", verdict)
-        assert list(claim["numbers"].values())[held] == {"1": one, "8": MIDDLE, "64": large}
-        assert len(claim["effects"]) == 2
+        assert list(claim["numbers"].values())[held] == {"1": one, "8": large, "64": large}
+        assert len(claim["effects"]) == 4
         if verdict == CLOSE:
             assert "the interval, " in claim["why"]
 
@@ -169,17 +169,30 @@ def groups(both, query, value):
 )
 def test_budget_holds_when_both_matrices_beat_each_alone(record, both, query, value, verdict, why):
     found = groups(both, query, value)
-    verdicts.budget(record, found, SEEDS)
+    verdicts.budget(record, found, found, SEEDS)
     claim = only(record)
     assert (claim["key"], claim["verdict"]) == ("budget", verdict)
     assert claim["why"].startswith(why)
-    assert claim["numbers"] == found and len(claim["effects"]) == 2
+    assert claim["numbers"]["one rate"] == found and len(claim["effects"]) == 2
     assert "all four 91.0 %" in claim["ours"]
+
+
+def test_budget_needs_to_hold_where_a_rival_has_its_own_rate_too(record):
+    found = groups(HIGH, LOW, LOW)
+    verdicts.budget(record, found, found | {"value": HIGH}, SEEDS)
+    claim = only(record)
+    assert claim["verdict"] == CLOSE
+    assert claim["why"].startswith("query and value minus value at its own rate: the interval")
+    assert [e["what"] for e in claim["effects"]] == [
+        "query and value minus query",
+        "query and value minus value",
+        "query and value minus value at its own rate",
+    ]
 
 
 @pytest.mark.parametrize("found", [{}, {"query and value": HIGH, "query": LOW}], ids=len)
 def test_budget_is_unmeasured_without_both_rivals(record, found):
-    verdicts.budget(record, found, SEEDS)
+    verdicts.budget(record, found, found, SEEDS)
     assert only(record)["verdict"] == UNMEASURED
 
 
@@ -267,7 +280,7 @@ def test_the_verdicts_decide_every_claim_of_the_lab(record, tmp_path):
     verdicts.quality(record, scores(HIGH, HIGH), SEEDS)
     verdicts.latency(record, 1.0, 1.2, 0.0, 0, seed=0)
     verdicts.rank(record, {1: HIGH, 64: HIGH}, {1: HIGH, 64: HIGH}, SEEDS)
-    verdicts.budget(record, groups(HIGH, LOW, LOW), SEEDS)
+    verdicts.budget(record, *[groups(HIGH, LOW, LOW)] * 2, SEEDS)
     verdicts.subspaces(record, tops([ALIKE], [ALIKE]), CHANCE, SEEDS)
     verdicts.amplification(record, [row()], SEEDS)
     found = json.loads(record.write(tmp_path).read_text())

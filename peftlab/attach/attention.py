@@ -2,9 +2,10 @@
 
     attend(q, [P_k; K], [P_v; V])          in every layer that has rows
 
-The rows stand before the keys and values of the tokens, and every query sees all of them, or those
-from a marked token on do. They are no tokens: nothing computes them, they have no position, and no cache holds them. So generation,
-padding on either side and every kind of cache work as they do without rows.
+The rows stand before the keys and values of the tokens. Every query sees all of them, or each query
+from a marked token on. They are no tokens: nothing computes them, they have no position, and no
+cache holds them. So generation, padding on either side and every kind of cache work as they do
+without rows.
 
 transformers looks up the attention function by a name in the config. While rows are in use the name
 is one of ours, `peftlab_sdpa` or `peftlab_eager`; the function puts the rows in and goes on to the

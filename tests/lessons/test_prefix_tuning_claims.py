@@ -95,9 +95,9 @@ def test_steadier_is_better_with_seeds_nearer_together(record, mlp, direct, verd
     "one, ten, eighty, verdict",
     [(0.3, 0.5, 0.4, HOLDS), (0.5, 0.3, 0.4, FAILS), (0.3, 0.5, 0.6, FAILS)],
 )
-def test_the_best_length_has_worse_ones_on_both_sides(record, one, ten, eighty, verdict):
+def test_ten_rows_have_worse_ones_on_both_sides(record, one, ten, eighty, verdict):
     points = {P: scores(s)["slot_accuracy"] for P, s in {1: one, 10: ten, 80: eighty}.items()}
-    verdicts.length(record, points, 10, SEEDS)
+    verdicts.length(record, points, SEEDS)
     claim = only(record)
     assert claim["verdict"] == verdict
     assert [effect["what"] for effect in claim["effects"]] == [
@@ -108,7 +108,7 @@ def test_the_best_length_has_worse_ones_on_both_sides(record, one, ten, eighty, 
 
 def test_a_length_within_the_noise_of_another_is_too_close_to_call(record):
     points = {P: scores(0.3)["slot_accuracy"] for P in (1, 10)} | {80: [0.1, 0.5, 0.3]}
-    verdicts.length(record, points | {10: [0.4, 0.41, 0.39]}, 10, SEEDS)
+    verdicts.length(record, points | {10: [0.4, 0.41, 0.39]}, SEEDS)
     assert only(record)["verdict"] == CLOSE
 
 
@@ -117,6 +117,6 @@ def test_without_stored_runs_no_claim_is_measured(record):
         verdicts.ahead(record, key, ("ours", NONE), ("theirs", {}), ())
     verdicts.few(record, {50: NONE, 500: NONE}, {50: NONE, 500: NONE}, ())
     verdicts.stable(record, [], [], ())
-    verdicts.length(record, {}, None, ())
+    verdicts.length(record, {}, ())
     found = {claim["key"]: claim["verdict"] for claim in record.data["claims"]}
     assert found == dict.fromkeys(verdicts.CLAIMS, UNMEASURED)

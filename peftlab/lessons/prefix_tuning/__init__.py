@@ -3,7 +3,6 @@
 from peftlab.lessons.lesson import Lesson
 from peftlab.lessons.prefix_tuning import claims, drawing, exercises, panel
 from peftlab.lessons.prefix_tuning.shown import (
-    best_inner,
     masses,
     measured_prefixes,
     scores,
@@ -15,7 +14,6 @@ from peftlab.methods.prefix_tuning.method import PrefixTuning
 
 __all__ = [
     "LESSON",
-    "best_inner",
     "claims",
     "drawing",
     "exercises",

@@ -135,10 +135,10 @@ def few(
         seeds: behind the scores.
     """
     sizes = sorted(n for n in prefix if prefix[n]["slot_accuracy"] and n in full)
-    if len(sizes) < 3:
+    if len(sizes) < 2:
         return record.unmeasured("few")
     most = sizes[-1]
-    below = f"{sizes[0]} to {sizes[-2]} examples"
+    below = " and ".join(map(str, sizes[:-1])) + " examples"
     means = [
         {
             score: [fmean(v) for v in zip(*(own[n][score] for n in sizes[:-1]), strict=True)]
@@ -155,15 +155,13 @@ def few(
         record,
         "few",
         [
-            *both(f"prefix, {below} minus full fine-tuning", *means),
-            measured(f"gap with {sizes[0]} examples minus gap with {most}", more),
+            *both(f"prefix minus full fine-tuning, {below}", *means),
+            measured(f"the same with {sizes[0]} examples minus with {most}", more),
         ],
         seeds,
         shown="prefix minus full fine-tuning: "
         + ", ".join(f"{fmean(gap):+.1f} points with {n}" for n, gap in gaps.items()),
-        numbers={
-            str(n): {"prefix": dict(prefix[n]), "full": dict(full[n])} for n in sizes
-        },
+        numbers={str(n): {"prefix": dict(prefix[n]), "full": dict(full[n])} for n in sizes},
     )
 
 
@@ -194,29 +192,24 @@ def stable(
     )
 
 
-def length(
-    record: Record,
-    points: Mapping[int, Sequence[float]],
-    best: int,
-    seeds: Sequence[int],
-) -> None:
-    """Holds when the best length is above the shortest and above the longest prefix.
+def length(record: Record, points: Mapping[int, Sequence[float]], seeds: Sequence[int]) -> None:
+    """Holds when 10 rows are above a single one, and above the longest prefix.
 
     Args:
         record: of the lab.
-        points: slot accuracies from 0 to 1 by length, one for each seed.
-        best: the length between the shortest and the longest that is best on validation.
+        points: slot accuracies from 0 to 1 by length, one for each seed; the lengths are 1, 10 and
+            longer ones.
         seeds: behind the accuracies.
     """
-    if best not in points or len(points) < 3:
+    if not {1, 10} <= points.keys() or max(points) == 10:
         return record.unmeasured("length")
-    shortest, longest = min(points), max(points)
+    longest = max(points)
     compare(
         record,
         "length",
         [
-            difference(f"{best} rows", points[best], f"{n} row{'s' * (n > 1)}", points[n])
-            for n in (shortest, longest)
+            difference("10 rows", points[10], "1 row", points[1]),
+            difference("10 rows", points[10], f"{longest} rows", points[longest]),
         ],
         seeds,
         shown=percent(points, "P={}"),

@@ -72,9 +72,7 @@ PREFIX_ATTENTION = Exercise(
             lambda q, k, v, prefix_k, prefix_v, mask: _attend(q, k, v, mask)
         ),
         "the rows have keys but no values: they take attention and give nothing for it": (
-            lambda q, k, v, prefix_k, prefix_v, mask: _right(
-                q, k, v, prefix_k, 0 * prefix_v, mask
-            )
+            lambda q, k, v, prefix_k, prefix_v, mask: _right(q, k, v, prefix_k, 0 * prefix_v, mask)
         ),
         "keys and mask are in another order: the rows stand behind the tokens, their columns in "
         "front": (
@@ -203,16 +201,17 @@ TRAINED_COUNT = Exercise(
             lambda **inputs: 3 * _mlp(**inputs, numbers=1)
         ),
         "the small table is missing: prefix_length rows of the width go into the MLP": (
-            lambda width, layers, prefix_length, hidden: 3
-            * (_mlp(width, layers, prefix_length, hidden) - prefix_length * width)
+            lambda width, layers, prefix_length, hidden: (
+                3 * (_mlp(width, layers, prefix_length, hidden) - prefix_length * width)
+            )
         ),
         "rows and MLP are counted together; the rows are what the MLP makes, not parameters": (
             lambda **inputs: 3 * _mlp(**inputs) + _rows(**inputs)
         ),
         "all rows go through one MLP; you counted one for each row": (
-            lambda width, layers, prefix_length, hidden: 3
-            * prefix_length
-            * _mlp(width, layers, 1, hidden)
+            lambda width, layers, prefix_length, hidden: (
+                3 * prefix_length * _mlp(width, layers, 1, hidden)
+            )
         ),
     },
     praise="three tables and three MLPs. Nearly all of it stands in the wide maps, whatever the "

@@ -1,4 +1,4 @@
-"""The prefix panel: what a length costs, how much it is looked at, and what the model then writes."""
+"""The prefix panel: what a length costs, how much it is looked at, what the model then writes."""
 
 from __future__ import annotations
 

@@ -47,26 +47,9 @@ def slots(found: Mapping[Any, Mapping[str, Sequence[float]]]) -> dict[Any, list[
     Returns:
         From 0 to 1 by value, one for each seed; values without a run are left out.
     """
-    return {value: list(own["slot_accuracy"]) for value, own in found.items() if own["slot_accuracy"]}
-
-
-def best_inner(lab: Session, series: str) -> Any:
-    """Choose the value that is best on validation, between the lowest and the highest of a series.
-
-    Args:
-        lab: the session.
-        series: name of the series, whose values are numbers.
-
-    Returns:
-        The value; None where nothing is stored.
-    """
-    values = sorted(v for v, trial in lab.plan.series[series].items() if lab.runs(trial))[1:-1]
-    trials = lab.plan.series[series]
-
-    def validation(value: Any) -> float:
-        return sum(run.validation_accuracy for run in lab.runs(trials[value]))
-
-    return max(values, key=validation, default=None)
+    return {
+        value: list(own["slot_accuracy"]) for value, own in found.items() if own["slot_accuracy"]
+    }
 
 
 def written_table(lab: Session) -> Table:

@@ -35,9 +35,10 @@ GRID = {  # learning rates tried
 }
 RATES = {"direct": 3e-1, "MLP": 1e-2, "full": 3e-3, "adapters": 3e-2, "prompt": 1e-1}
 LENGTH, EPOCHS, BATCH = 10, 4, 4  # of every run that is not about one of them
-LENGTHS = (1, 5, 10, 20, 80)
-PROMPT_LENGTHS = (1, 10, 80)
-FEW = {50: 12, 100: 8, 200: 6}  # epochs by number of examples
+LENGTHS = (1, 10, 40)
+FURTHER = (5, 20)  # lengths that decide no claim
+FEW = {50: 6, 100: 4}  # epochs by number of examples
+FEW_BATCH = 2  # examples in a step, where there are few
 WIDTH = 64  # of the MLP, as wide as the backbone
 BOTTLENECK = 16  # of the larger adapters
 ARROW = " =>"  # ends every input
@@ -102,8 +103,8 @@ def plan(
         "random": full(label="random weights", pretrained=False),
         "prompt": prompt(),
     }
-    lengths = {P: prefix(f"prefix, P={P}", prefix_length=P) for P in LENGTHS}
-    prompts = {P: prompt(P=P) for P in PROMPT_LENGTHS}
+    every = sorted((*LENGTHS, *FURTHER))
+    lengths = {P: prefix(f"prefix, P={P}", prefix_length=P) for P in every}
     few = {n: prefix(f"prefix, {n} examples", few=n) for n in FEW}
     few_full = {n: full(label=f"full, {n} examples", **_few(n)) for n in FEW}
     places = {"prefix": lengths[LENGTH]}
@@ -131,15 +132,12 @@ def plan(
         "place": places,
         "length": lengths,
         "start": starts,
-        "prompt length": prompts,
     }
     parts = {
         "stored": ("main", "rows"),
         "few": ("examples", "examples, full"),
         "places": ("unseen", "place"),
-        "lengths": ("length",),
         "starts": ("start",),
-        "prompts": ("prompt length",),
     }
     groups = {
         name: Group(trials=[t for part in own for t in series[part].values()], seeds=SEEDS)
@@ -148,6 +146,8 @@ def plan(
     groups["stored"] = replace(
         groups["stored"], trials=[*trials.values(), *groups["stored"].trials]
     )
+    groups["lengths"] = Group(trials=[lengths[P] for P in LENGTHS], seeds=SEEDS)
+    groups["further"] = Group(trials=[lengths[P] for P in FURTHER], seeds=SEEDS[:1])
     groups["grid"] = Group(trials=list(grid.values()), seeds=GRID_SEEDS, noted=False)
     return Plan(trials=trials, series=series | {"grid": grid}, groups=groups)
 
@@ -156,28 +156,31 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
     """How much the tokens look at the prefix, and what the models write.
 
     Args:
-        plan: the series hold "length", "grid", and "prompt length"; the trials hold "full".
+        plan: the series hold "length" and "grid", the trials "full" and "prompt".
         runs: of the plan.
         place: where they ran.
 
     Returns:
         "grid", validation accuracies by setting and rate; "mass", the attention on the prefix by
-        length, a number for each layer, averaged over the seeds; "written", by setting the texts of
-        `SHOWN` test examples of the first seed, in the order of "shown", which has their inputs
-        and references.
+        length, a number for each layer, averaged over the seeds that ran; "written", by setting
+        the texts of `SHOWN` test examples of the first seed, in the order of "shown", which has
+        their inputs and references.
     """
-    seeds = plan.groups["lengths"].seeds
+    done = {
+        P: [run.seed for run in runs if run.same_setting(trial) and run.seed not in GRID_SEEDS]
+        for P, trial in plan.series["length"].items()
+    }
     mass = {
-        str(P): torch.tensor([_mass(trial, seed, place) for seed in seeds]).mean(0).tolist()
+        str(P): torch.tensor([_mass(trial, seed, place) for seed in done[P]]).mean(0).tolist()
         for P, trial in plan.series["length"].items()
     }
     task = load_task(place.task)
     shown = chosen(task)
     settings = {f"P={P}": trial for P, trial in plan.series["length"].items()}
     settings["prompt tuning"] = plan.trials["prompt"]
-    written = {name: _written(trial, seeds[0], place) for name, trial in settings.items()}
+    written = {name: _written(trial, SEEDS[0], place) for name, trial in settings.items()}
     attachment, _ = run_trial(  # of a whole trained model a sweep keeps no checkpoint
-        plan.trials["full"], place.backbone, place.task, seeds[0], progress=False
+        plan.trials["full"], place.backbone, place.task, SEEDS[0], progress=False
     )
     tokenizer = load_backbone(place.backbone, task)[1]
     written["full fine-tuning"] = list(evaluate(attachment.model, tokenizer, shown).predictions)
@@ -241,5 +244,7 @@ def _written(trial: Trial, seed: int, place: Place) -> list[str]:
 
 
 def _few(examples: int) -> dict[str, int]:
-    """Examples and epochs of a run on a few examples; 0 leaves both as they are."""
-    return {"examples": examples, "epochs": FEW[examples]} if examples else {}
+    """Examples, batch size and epochs of a run on a few examples; 0 leaves them as they are."""
+    if not examples:
+        return {}
+    return {"examples": examples, "batch_size": FEW_BATCH, "epochs": FEW[examples]}

@@ -99,8 +99,8 @@ class PrefixTuning(Method):
         init_tokens: ids of real words whose keys and values the rows start at, over again until the
             prefix is full; empty starts at random. The MLP is fitted to them, 500 steps of Adam.
         infix_after: id of the token from which on the rows are seen, such as the last one of every
-            input: infix-tuning, section 7.4. Positions stay as with a prefix. None is a prefix. Only
-            for models that read from left to right.
+            input: infix-tuning, section 7.4. Positions stay as with a prefix. None is a prefix.
+            Only for models that read from left to right.
 
     Raises:
         TypeError: a hyperparameter has the wrong type.

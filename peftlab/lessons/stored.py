@@ -47,6 +47,9 @@ class StoredRuns:
     ) -> list[Run]:
         """Find the stored runs of a trial.
 
+        A setting that is shown may have been tried for its learning rate, too. The seed of such a
+        try decided something, so it is left out here.
+
         Args:
             trial: a trial, or the name of one in the plan.
             backbone: if it is not the lab's.
@@ -57,7 +60,14 @@ class StoredRuns:
         """
         trial = self._trial(trial) if isinstance(trial, str) else trial
         where = (backbone or self.backbone, task or self.task)
-        return find_runs(self.study["runs"], trial, *where)
+        found = find_runs(self.study["runs"], trial, *where)
+        seeds: dict[bool, set[int]] = {True: set(), False: set()}
+        for group in self.plan.groups.values():
+            here = (group.backbone or self.backbone, group.task or self.task) == where
+            if here and any(other.settings() == trial.settings() for other in group.trials):
+                seeds[group.noted] |= set(group.seeds)
+        left_out = seeds[False] - seeds[True] if seeds[True] else set()
+        return [run for run in found if run.seed not in left_out]
 
     def scores(self, trial: str | Trial, score: str | None = None) -> list[float]:
         """Find the test scores of the stored runs of a trial; see `runs`.

@@ -18,21 +18,24 @@ from peftlab.tasks import load_task
 from peftlab.training import evaluate
 
 
-def scores(lab: Session, series: str, kind: str = "") -> dict[Any, dict[str, list[float]]]:
+def scores(
+    lab: Session, series: str, seeds: Sequence[int], kind: str = ""
+) -> dict[Any, dict[str, list[float]]]:
     """Collect slot accuracy and BLEU of the stored runs of a series.
 
     Args:
         lab: the session.
         series: name of the series.
+        seeds: whose runs count.
         kind: of the test examples that count; empty for all of them.
 
     Returns:
-        By value of the series the scores by name, one for each seed; empty lists where nothing is
-        stored.
+        By value of the series the scores by name, one for each of the seeds that ran; empty lists
+        where nothing is stored.
     """
     found = {}
     for value, trial in lab.plan.series[series].items():
-        runs = lab.runs(trial) if lab.score != "accuracy" else []
+        runs = [run for run in lab.runs(trial) if run.seed in seeds and lab.score != "accuracy"]
         own = [run.scores_by_kind[kind] if kind else run.test_scores for run in runs]
         found[value] = {name: [one[name] for one in own] for name in SCORES}
     return found

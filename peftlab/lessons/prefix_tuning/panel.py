@@ -117,7 +117,8 @@ def _texts(record: Record) -> str:
     """The input, what the model writes, and two of the references."""
     if not record["shown"]:
         return ""
-    said = record["text"] or "no stored run of this length"
+    missing = record["text"] is None
+    said = "no stored run of this length" if missing else record["text"] or "(nothing at all)"
     rows = [
         {"": "input", "text": record["shown"]["input"]},
         {"": f"written with P={record['prefix_length']}, one seed", "text": said},

@@ -108,12 +108,13 @@ def test_stored_runs_are_found_by_trial_and_by_series(lab):
 
 
 def test_a_seed_that_chose_a_learning_rate_is_not_shown_with_the_others(lab):
+    other = replace(HEAD, learning_rate=0.5)  # in no group that is shown
+    grid = Group(trials=[HEAD, other], seeds=(100,), noted=False)
+    lab.plan = replace(lab.plan, groups=lab.plan.groups | {"grid": grid})
     (tried,) = (replace(run, seed=100) for run in lab.runs("head")[:1])
-    lab.study["runs"].append(tried)
+    lab.study["runs"] += [tried, replace(tried, settings=other.settings())]
     assert [run.seed for run in lab.runs("head")] == [0, 1]
-    grid = replace(HEAD, learning_rate=0.5)  # of no group that is shown
-    lab.study["runs"].append(replace(tried, settings=grid.settings()))
-    assert [run.seed for run in lab.runs(grid)] == [100]
+    assert [run.seed for run in lab.runs(other)] == [100]
 
 
 def test_a_lesson_may_be_about_another_score_than_accuracy(lab, where, monkeypatch):

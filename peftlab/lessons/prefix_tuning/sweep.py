@@ -112,7 +112,7 @@ def plan(
     if "causal_lm" in anatomy.family(model.config).outputs:  # the others read both ways
         places["infix"] = prefix("infix", infix_after=mark[-1])
     starts = {
-        "random rows": few[min(FEW)],
+        "by chance": few[min(FEW)],
         "real words": prefix("prefix, real words", few=min(FEW), init_tokens=words),
     }
     makers = {

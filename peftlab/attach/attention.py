@@ -2,9 +2,10 @@
 
     attend(q, [P_k; K], [P_v; V])          in every layer that has rows
 
-The rows stand before the keys and values of the tokens, and every query sees all of them. They are
-no tokens: nothing computes them, they have no position, and no cache holds them. So generation,
-padding on either side and every kind of cache work as they do without rows.
+The rows stand before the keys and values of the tokens. Every query sees all of them, or each query
+from a marked token on. They are no tokens: nothing computes them, they have no position, and no
+cache holds them. So generation, padding on either side and every kind of cache work as they do
+without rows.
 
 transformers looks up the attention function by a name in the config. While rows are in use the name
 is one of ours, `peftlab_sdpa` or `peftlab_eager`; the function puts the rows in and goes on to the
@@ -37,6 +38,7 @@ OURS = "peftlab_"
 BASES = ("sdpa", "eager")
 _ROWS = "_peftlab_rows"  # on an attention module: gives its rows
 _READ = "_peftlab_read"  # on an attention module: is shown its keys and values
+_SEEN = "_peftlab_seen"  # on an attention module: tells which queries see its rows
 
 
 class AttentionRows:
@@ -50,6 +52,8 @@ class AttentionRows:
         shift: whether the positions of the tokens start at P, as if the rows were tokens before
             them; only where the model looks positions up or turns keys by them.
         length: P.
+        mark: id of the token from which on the rows are seen; None lets every token see them. Each
+            text has to have it. A call with a filled cache goes on with a text that had it.
 
     Raises:
         ValueError: the model's attention is not one that rows can be put into.
@@ -61,9 +65,14 @@ class AttentionRows:
         rows: dict[str, Callable[[], tuple[Tensor, Tensor]]],
         length: int,
         shift: bool = True,
+        mark: int | None = None,
     ):
         self._stack = ExitStack()
         self._stack.enter_context(_in_use(model, rows, _ROWS))
+        if mark is not None:
+            self._stack.callback(_watch(model, mark, self).remove)
+            self._stack.enter_context(_in_use(model, dict.fromkeys(rows, lambda: self.seen), _SEEN))
+        self.seen: Tensor | None = None  # (B, T), of the pass that runs; None: by all queries
         for handle in _shift_positions(model, length) if shift else []:
             self._stack.callback(handle.remove)
 
@@ -166,6 +175,8 @@ def with_rows(
         # as in torch's own causal attention, query i sees the keys 0 to i, also of a longer cache
         before = torch.ones(T, S, dtype=torch.bool, device=key.device).tril()
         mask = F.pad(before, (P, 0), value=True)[None, None]  # (1, 1, T, P + S)
+    if (tell := module.__dict__.get(_SEEN)) is not None and (seen := tell()) is not None:
+        mask = _hidden_before(mask, seen[:, None, :, None], P, S)
     if (bias := settings.get("position_bias")) is not None:  # T5's, by distance: rows have none
         settings["position_bias"] = F.pad(bias, (P, 0))
     return base(
@@ -177,6 +188,44 @@ def with_rows(
         is_causal=False,
         **settings,
     )
+
+
+def _hidden_before(mask: Tensor | None, seen: Tensor, P: int, S: int) -> Tensor:
+    """A mask that hides the rows, its first P columns, from the queries that do not see them.
+
+    Args:
+        mask: (B or 1, H' or 1, T, P + S), or None for all.
+        seen: (B, 1, T, 1).
+        P: rows.
+        S: keys of tokens.
+
+    Returns:
+        (B, H' or 1, T, P + S).
+    """
+    seen = F.pad(seen.expand(-1, -1, -1, P), (0, S), value=True)  # (B, 1, T, P + S)
+    if mask is None or mask.dtype == torch.bool:
+        return seen if mask is None else mask & seen
+    return mask.masked_fill(~seen, torch.finfo(mask.dtype).min)
+
+
+def _watch(model: PreTrainedModel, mark: int, rows: AttentionRows) -> RemovableHandle:
+    """Note at the model's entry which tokens stand at the mark or behind it."""
+    entry = model.get_submodule(anatomy.entry(model))
+    signature = inspect.signature(entry.forward)
+
+    def watch(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        given = arguments(signature, args, kwargs)
+        cache, ids = cache_of(given), given.get("input_ids")
+        rows.seen = None
+        if cache is None or not int(cache.get_seq_length()):
+            rows.seen = None if ids is None else (ids == mark).cumsum(1) > 0  # (B, T)
+            if rows.seen is None or not rows.seen.any(1).all():
+                raise ValueError(
+                    f"a text lacks the token {mark}, from which on it would see the rows; give "
+                    "input_ids that have it, or infix_after=None"
+                )
+
+    return entry.register_forward_pre_hook(watch, with_kwargs=True)
 
 
 def _in_heads(rows: Tensor, like: Tensor) -> Tensor:

@@ -49,7 +49,9 @@ def _panel(axes: Any, rows: Sequence[Mapping[str, Any]], unit: str) -> None:
         axes.plot([-row["margin"]] * 2, [i - 0.36, i + 0.36], color=BLACK, linewidth=1.6)
         if row["printed"] is not None:
             axes.plot(row["printed"], i, "D", mfc="none", mec=BLACK, markersize=8)
-        text = f"{round(row['mean'], 1) + 0:+.1f}" if unit == "points" else f"{row['mean']:.3g}"
+        text = (
+            f"{round(row['mean'], 1) + 0:+.1f}" if unit.endswith("points") else f"{row['mean']:.3g}"
+        )
         axes.text(1.015, i, f"{text}\n{row['verdict']}", va="center", fontsize=8.5, color=colour,
                   transform=axes.get_yaxis_transform(), linespacing=1.15)  # fmt: skip
     axes.axvline(0, color=GREY, linewidth=0.8, linestyle="--", zorder=0)

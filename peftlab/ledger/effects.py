@@ -20,7 +20,7 @@ from peftlab.seeds import (
     seeds_needed,
 )
 
-POINTS, STEPS, TIMES = "points", "steps", "times"
+POINTS, STEPS, TIMES, BLEU = "points", "steps", "times", "BLEU points"
 ROOM = 1.0  # points below 100: with two settings nearer to it, nothing can differ
 
 
@@ -32,7 +32,7 @@ class Effect:
         what: which two settings, such as "LoRA minus full".
         interval: of the difference, in `unit`.
         margin: in `unit`; the claim allows the first to be so far below the second.
-        unit: POINTS of accuracy (a hundredth), STEPS, or TIMES (a ratio).
+        unit: POINTS of accuracy (a hundredth), STEPS, TIMES (a ratio), or points of BLEU.
         room: whether the two could have differed at all.
         needed: a guess at the number of seeds that would decide, or None.
         over: what the values are counted in, where it is not seeds.
@@ -57,12 +57,12 @@ class Effect:
         found = self.interval
         if math.isinf(found.low):
             return "one seed, no interval"
-        form = "{:+.1f} to {:+.1f}" if self.unit == POINTS else "{:.3g} to {:.3g}"
+        form = "{:+.1f} to {:+.1f}" if self.unit in (POINTS, BLEU) else "{:.3g} to {:.3g}"
         return form.format(found.low, found.high)
 
     def __str__(self) -> str:
         mean = self.interval.mean
-        shown = f"{round(mean, 1) + 0:+.1f}" if self.unit == POINTS else f"{mean:.3g}"
+        shown = f"{round(mean, 1) + 0:+.1f}" if self.unit in (POINTS, BLEU) else f"{mean:.3g}"
         return f"{self.what} {shown} {self.unit} ({self.ends})"
 
     def why(self) -> str:

@@ -5,7 +5,7 @@ import torch
 from tiny import batch, logits, tiny
 from tiny_text import decoder_tokenizer
 
-from peftlab import LoRA, PromptTuning, insight
+from peftlab import LoRA, PrefixTuning, PromptTuning, insight
 from peftlab.attach import embedding
 from peftlab.tasks import Example
 
@@ -114,6 +114,29 @@ def test_attention_mass_grows_with_what_the_keys_of_the_prompt_attract(family):
         lengths = inputs["attention_mask"].sum(1).float()
         expected = ((P / (P + lengths)) * lengths).sum() / lengths.sum()
         assert flat[0] == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "llama"])
+def test_attention_mass_of_a_prefix_is_what_its_columns_get(family):
+    model = tiny(family, None)
+    inputs = {k: v for k, v in batch(model).items() if k != "labels"}
+    attachment = PrefixTuning(prefix_length=P, reparametrization_width=0).attach(model)
+    found = logits(model, inputs)
+    before = model.config._attn_implementation
+    mass = insight.attention_mass(attachment, inputs)
+    assert len(mass) == 2 and all(0 < share < 1 for share in mass)
+    assert model.config._attn_implementation == before
+    assert torch.equal(logits(model, inputs), found)
+    (prefix,) = attachment.insertions()
+    with torch.no_grad():
+        prefix.rows.zero_()
+        for p in model.parameters():
+            if p.ndim == 2 and p.shape != model.get_input_embeddings().weight.shape:
+                p.zero_()  # no scores: all keys get the same attention
+    lengths = inputs["attention_mask"].sum(1)
+    seen = [n for n in lengths.tolist() for n in (range(1, n + 1) if family != "bert" else [n] * n)]
+    wanted = sum(P / (P + n) for n in seen) / len(seen)
+    assert insight.attention_mass(attachment, inputs)[0] == pytest.approx(wanted, rel=1e-4)
 
 
 def test_other_methods_have_no_soft_prompt():

@@ -109,6 +109,21 @@ def test_stored_runs_are_found_by_trial_and_by_series(lab):
         lab.scores("bitfit")
 
 
+def test_a_lesson_may_be_about_another_score_than_accuracy(lab, where, monkeypatch):
+    for i, run in enumerate(lab.study["runs"]):
+        object.__setattr__(run, "test_scores", {"f1": 0.01 * i})
+    assert lab.scores("head", "f1") == [0.0, 0.01]
+    assert lab.series("rank", "f1") == {1: [0.02, 0.03], 2: [0.04, 0.05]}
+    with pytest.raises(ValueError, match="have no score 'bleu'; they have: accuracy, f1"):
+        lab.scores("head", "bleu")
+    other = session(replace(LESSON, score="f1"), where)
+    assert other.score == "accuracy" == other.record.data["score"]  # this task has no F1
+    monkeypatch.setattr(stored_runs, "headline", lambda task: "f1")
+    other = session(replace(LESSON, score="f1"), where)
+    assert other.score == "f1" and other.scores("head") == [0.0, 0.01]
+    assert other.measured() == {"mine": [0.04, 0.05], "head only": [0.0, 0.01]}
+
+
 def test_a_series_is_marked_only_where_the_live_run_is_of_it(where, lab):
     lab.train("LoRA")
     assert lab.point("rank", 2, "LoRA") == (2, lab.live["LoRA"].run.test_accuracy)

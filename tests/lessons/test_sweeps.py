@@ -13,15 +13,18 @@ from peftlab import (
     FullFineTuning,
     HeadOnly,
     LoRA,
+    PrefixTuning,
     PromptTuning,
     insight,
     load_backbone,
     load_task,
+    paths,
 )
 from peftlab.insight import amplification, mean_overlap, stored_updates, weights
-from peftlab.lessons import adapter, bitfit, lora, p_tuning, prompt_tuning
+from peftlab.lessons import adapter, bitfit, lora, p_tuning, prefix_tuning, prompt_tuning
 from peftlab.lessons.lesson import Group, Place, Plan, sweep
 from peftlab.lessons.lora import sweep as lora_sweep
+from peftlab.lessons.prefix_tuning import sweep as prefix_sweep
 from peftlab.lessons.prompt_tuning import sweep as prompt_sweep
 from peftlab.runs import engine
 from peftlab.runs.records import find_runs, stored
@@ -45,6 +48,13 @@ PARAMETERS = {
     lora: {"rank": 8, "alpha": 16.0, "learning_rate": 3e-3, "epochs": 3, "examples": 1000},
     adapter: {"bottleneck": 16, "init_std": 1e-2, "learning_rate": 2e-3, "epochs": 8},
     prompt_tuning: {"prompt_length": 20, "learning_rate": 3e-2, "epochs": 15},
+    prefix_tuning: {
+        "prefix_length": 10,
+        "reparametrization_width": 0,
+        "learning_rate": 3e-1,
+        "epochs": 4,
+        "examples": 500,
+    },
     p_tuning: {"template": "[P*3] [X] [P*3] [Y]", "learning_rate": 3e-3, "epochs": 10},
     bitfit: {"sentences": 250, "learning_rate": 1e-2, "epochs": 15},
 }
@@ -293,6 +303,67 @@ def test_the_prompt_sweep_measures_attention_by_length_and_lets_prompts_vote(tmp
     assert study["mass"]["1"][0] < study["mass"]["3"][0]
     assert [group["seeds"] for group in study["ensembles"]] == [[*range(5)], [*range(5, 10)]]
     assert asked == [1, 1, 1, 1, 1, 5] * 2
+
+
+def test_the_prefix_sweep_measures_attention_and_keeps_what_the_models_write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = (paths.DATASETS / "restaurants" / "train.jsonl").read_text().splitlines()[:60]
+    (tmp_path / "tables.jsonl").write_text("\n".join(rows))
+    where = ("lab-gpt-nano", str(tmp_path / "tables.jsonl"))
+    short, long = (
+        Trial(
+            label=f"P={P}",
+            method=PrefixTuning(prefix_length=P, reparametrization_width=0),
+            learning_rate=1e-1,
+            epochs=1,
+        )
+        for P in (1, 8)
+    )
+    prompt = replace(short, label="prompt", method=PromptTuning(prompt_length=2))
+    plan = Plan(
+        trials={"prefix": short, "full": FULL, "prompt": prompt},
+        series={"length": {1: short, 8: long}, "grid": {"direct, 0.1": short}},
+        groups={
+            "lengths": Group(trials=[short, long, prompt], seeds=SEEDS),
+            "grid": Group(trials=[short], seeds=prefix_sweep.GRID_SEEDS),
+        },
+    )
+    study = sweep(prefix_tuning.LESSON, plan, *where)
+    assert study["mass"].keys() == {"1", "8"}
+    assert all(0 < share < 1 for own in study["mass"].values() for share in own)
+    assert study["mass"]["1"][0] < study["mass"]["8"][0]
+    (grid,) = (run for run in study["runs"] if run.seed == 100)
+    assert study["grid"] == {"direct, 0.1": grid.validation_accuracy}
+    shown = [example.text for example in prefix_sweep.chosen(load_task(where[1]))]
+    assert [place["input"] for place in study["shown"]] == shown
+    assert list(study["written"]) == ["P=1", "P=8", "prompt tuning", "full fine-tuning"]
+    assert all(len(texts) == len(shown) for texts in study["written"].values())
+
+
+def test_the_rates_of_lab_04_are_the_best_of_the_stored_grid():
+    """On validation, with a seed that no figure shows."""
+    plan = prefix_tuning.LESSON.plan(
+        backbone="lab-gpt-nano", task="restaurants", seed=0, **PARAMETERS[prefix_tuning]
+    )
+    grid = stored("04_prefix_tuning_sweep")["grid"]
+    assert list(grid) == list(plan.series["grid"])
+    best = {}
+    for name, accuracy in grid.items():
+        setting, rate = name.rsplit(", ", 1)
+        if accuracy > best.get(setting, (0, 0))[0]:
+            best[setting] = accuracy, float(rate)
+    assert {setting: rate for setting, (_, rate) in best.items()} == prefix_sweep.RATES
+    shown = [seed for name, group in plan.groups.items() if name != "grid" for seed in group.seeds]
+    assert not set(plan.groups["grid"].seeds) & set(shown)
+    main = plan.trials["prefix"]
+    assert main.settings() == plan.series["length"][prefix_sweep.LENGTH].settings()
+
+
+def test_an_encoder_gets_no_infix_since_it_reads_both_ways():
+    plan = prefix_tuning.LESSON.plan(
+        backbone="lab-bert", task="opinions", seed=0, **PARAMETERS[prefix_tuning]
+    )
+    assert "infix" not in plan.series["place"]
 
 
 def test_a_setting_in_two_groups_runs_once(tmp_path, monkeypatch):

@@ -235,6 +235,62 @@ def test_an_encoder_with_a_decoder_generates_the_same_with_a_cache(family, paddi
     assert written[0].shape[1] == 7
 
 
+# Infix
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@implementations
+@pytest.mark.parametrize("padding", ["right", "left"])
+def test_tokens_before_the_mark_do_not_see_an_infix_and_those_from_it_on_see_all_rows(
+    family, implementation, padding
+):
+    model = tiny(family, None)
+    model.set_attn_implementation(implementation)
+    inputs, mark = batch(model, padding=padding), 50
+    inputs["input_ids"].masked_fill_(inputs["input_ids"] == mark, 51)
+    inputs["input_ids"][:, 3] = mark
+    text = inputs["attention_mask"].bool()
+    before = text & (torch.arange(7) < 3)
+    plain = logits(model, inputs)
+    attached(model, shift_positions=False, infix_after=mark)
+    found = logits(model, inputs)
+    torch.testing.assert_close(found[before], plain[before])
+    assert ((found - plain).abs().amax(-1)[text & ~before] > 1e-3).all()
+    alone = {name: tensor[:1] for name, tensor in inputs.items()}  # the row without padding
+    first, whole = tiny(family, None), tiny(family, None)
+    attached(first, infix_after=alone["input_ids"][0, 0].item())  # from the first token on
+    attached(whole)  # a prefix
+    torch.testing.assert_close(logits(first, alone), logits(whole, alone))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("padding", [None, "left"])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_an_infix_writes_the_same_with_and_without_a_cache(family, padding, beams):
+    model = tiny(family, "causal_lm")
+    inputs, mark = batch(model, padding=padding), 50
+    given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    given["input_ids"][:, 4] = mark
+    attached(model, infix_after=mark)
+    common = {"max_new_tokens": 6, "do_sample": False, "num_beams": beams, "eos_token_id": None}
+    written = [model.generate(**given, **common, use_cache=cache) for cache in (True, False)]
+    assert torch.equal(*written)
+
+
+def test_an_infix_refuses_what_it_cannot_place():
+    model = tiny("gpt2", "causal_lm")
+    attachment = attached(model, infix_after=50)
+    with pytest.raises(ValueError, match="a text lacks the token 50"):
+        logits(model, {"input_ids": torch.tensor([[7, 50, 8], [7, 8, 9]])})
+    attachment.detach()
+    assert not any("_peftlab" in key for m in model.modules() for key in m.__dict__)
+    with pytest.raises(ValueError, match="reads from left to right"):
+        PrefixTuning(infix_after=5).attach(tiny("bert"))
+    with pytest.raises(ValueError, match="infix_after has the id 99"):
+        PrefixTuning(infix_after=99).attach(model)
+    assert "infix_after" not in PTuningV2().hyperparameters()
+
+
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated")
 @every_cell
 @pytest.mark.parametrize("reentrant", [False, True])

@@ -81,6 +81,7 @@ class PTuningV2(PrefixTuning):
     prefix_length: int = whole(20, low=1, usual=(1, 128), counts=True)
     reparametrization_width: int = whole(0, low=0, usual=(512, 512), counts=True)
     dropout: float = number(0.1, low=0.0, high=1.0, below=True)
+    infix_after: ClassVar[None] = None  # no infix here: the rows are seen by all
     layers: tuple[int, int] | None = own(None, _span, offers=(None, (1, 1)), counts=True)
 
     def _widths(self, config: Any, head: str | None) -> dict[str, dict[str, tuple[int, int]]]:

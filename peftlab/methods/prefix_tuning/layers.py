@@ -33,6 +33,7 @@ class Prefix(Insertion):
         hidden: k, of the MLP; 0 leaves the MLP out, and the rows themselves train.
         dropout: probability of leaving out a number of the rows while training.
         shift: whether the positions of the tokens start at P.
+        mark: id of the token from which on the rows are seen; None lets every token see them.
 
     Attributes:
         rows: (P, N); None while an MLP makes them.
@@ -49,9 +50,11 @@ class Prefix(Insertion):
         hidden: int = 512,
         dropout: float = 0.0,
         shift: bool = True,
+        mark: int | None = None,
     ):
         super().__init__()
-        self.widths, self.length, self.dropout, self.shift = widths, length, dropout, shift
+        self.widths, self.length, self.dropout = widths, length, dropout
+        self.shift, self.mark = shift, mark
         total = sum(map(sum, widths.values()))  # N
         self.rows: nn.Parameter | None = None
         if hidden:
@@ -100,7 +103,7 @@ class Prefix(Insertion):
             ValueError: the model's attention is not one that rows can be put into.
         """
         rows = {path: partial(self, path) for path in self.widths}
-        return [AttentionRows(model, rows, self.length, self.shift)]
+        return [AttentionRows(model, rows, self.length, self.shift, self.mark)]
 
     def bake(self) -> None:
         """Keep the rows and drop the MLP; the logits stay as they are."""

@@ -98,6 +98,9 @@ class PrefixTuning(Method):
             are.
         init_tokens: ids of real words whose keys and values the rows start at, over again until the
             prefix is full; empty starts at random. The MLP is fitted to them, 500 steps of Adam.
+        infix_after: id of the token from which on the rows are seen, such as the last one of every
+            input: infix-tuning, section 7.4. Positions stay as with a prefix. None is a prefix.
+            Only for models that read from left to right.
 
     Raises:
         TypeError: a hyperparameter has the wrong type.
@@ -118,6 +121,7 @@ class PrefixTuning(Method):
     dropout: float = number(0.0, low=0.0, high=1.0, below=True)
     shift_positions: bool = flag(True)
     init_tokens: tuple[int, ...] = own((), _ids)
+    infix_after: int | None = number(None, low=0, integer=True, example=5)
 
     def _widths(self, config: Any, head: str | None) -> dict[str, dict[str, tuple[int, int]]]:
         """The attention modules that get rows, by stack."""
@@ -162,6 +166,7 @@ class PrefixTuning(Method):
                     self.reparametrization_width,
                     self.dropout,
                     self.shift_positions and stack == "prefix",
+                    self.infix_after,
                 ).to(place.device)
                 if stack in starts:
                     prefix.start_at(starts[stack])
@@ -175,11 +180,19 @@ class PrefixTuning(Method):
                 f"prefix_length={self.prefix_length} leaves no room for a text: this model has "
                 f"{room} positions; choose a shorter prefix, or shift_positions=False"
             )
-        if unknown := [i for i in self.init_tokens if i >= config.vocab_size]:
+        forward = "causal_lm" in anatomy.family(config).outputs
+        if self.infix_after is not None and not forward:
             raise ValueError(
-                f"init_tokens has the id {unknown[0]}, but the vocabulary ends at "
-                f"{config.vocab_size - 1}"
+                f"infix_after={self.infix_after} needs a model that reads from left to right, such "
+                f"as GPT-2 or Llama, not {config.model_type}; leave it out"
             )
+        after = [] if self.infix_after is None else [self.infix_after]
+        for name, tokens in (("init_tokens", self.init_tokens), ("infix_after", after)):
+            if unknown := [i for i in tokens if i >= config.vocab_size]:
+                raise ValueError(
+                    f"{name} has the id {unknown[0]}, but the vocabulary ends at "
+                    f"{config.vocab_size - 1}"
+                )
 
     def _starts(self, model: Any, found: dict[str, dict[str, tuple[int, int]]]) -> dict[str, Any]:
         """Keys and values of the words in `init_tokens`, (P, N) for each stack."""

@@ -1,0 +1,41 @@
+"""What lab 04 shows: scores of a series by seed and kind, and the examples whose texts are kept."""
+
+from types import SimpleNamespace
+
+from peftlab.lessons.prefix_tuning import scores, slots
+from peftlab.lessons.prefix_tuning.sweep import SHOWN, chosen
+from peftlab.tasks import load_task
+
+SERIES = {"place": {"prefix": "one", "infix": "other"}}
+
+
+def lab(score="slot_accuracy"):
+    """A session with two stored runs of the first setting."""
+
+    def run(seed):
+        own = {"slot_accuracy": 0.1 * seed, "bleu": 10.0 * seed, "chrf": 1.0}
+        kinds = {"held-out": own | {"bleu": 1.0 * seed}}
+        return SimpleNamespace(seed=seed, test_scores=own, scores_by_kind=kinds)
+
+    stored = {"one": [run(1), run(2), run(7)], "other": []}
+    plan = SimpleNamespace(series=SERIES)
+    return SimpleNamespace(plan=plan, score=score, runs=lambda trial: stored[trial])
+
+
+def test_scores_are_those_of_the_seeds_asked_for():
+    found = scores(lab(), "place", (1, 2))
+    assert found["prefix"] == {"slot_accuracy": [0.1, 0.2], "bleu": [10.0, 20.0]}
+    assert found["infix"] == {"slot_accuracy": [], "bleu": []}
+    assert slots(found) == {"prefix": [0.1, 0.2]}
+    assert scores(lab(), "place", (2,), kind="held-out")["prefix"]["bleu"] == [2.0]
+
+
+def test_a_task_without_texts_has_no_such_scores():
+    assert slots(scores(lab("accuracy"), "place", (1, 2))) == {}
+
+
+def test_the_texts_that_are_kept_are_of_every_kind():
+    task = load_task("restaurants")
+    kinds = [example.tags["kind"] for example in chosen(task)]
+    assert len(kinds) == SHOWN and kinds == ["seen"] * 2 + ["held-out"] * 2
+    assert len(chosen(load_task("opinions"))) <= SHOWN

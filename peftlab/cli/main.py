@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import click
 
@@ -128,6 +129,7 @@ def run(labs: tuple[str, ...], given: tuple[tuple[str, str], ...], output: Path,
 
     with _writable(output):
         output.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=output).close()  # before hours of work, not after them
     ended: list[execute.Outcome] = []
     stopped = False
     try:

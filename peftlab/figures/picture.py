@@ -108,7 +108,7 @@ def palette(count: int, *first: str) -> list[str]:
     return colours[:count]
 
 
-def nothing(title: str, why: str = "no stored runs for this backbone and task") -> Picture:
+def nothing(title: str, why: str = "no stored runs of these settings") -> Picture:
     """A picture for the place where there is nothing to draw.
 
     Args:

@@ -151,12 +151,12 @@ class Record:
         )
 
     def unmeasured(self, *keys: str) -> None:
-        """Note claims as not measured: they need stored runs, and this backbone and task have none.
+        """Note claims as not measured: they need stored runs, and these settings have none.
 
         Args:
             keys: names of the claims; see `claim` for what is refused.
         """
-        why = "no stored runs for this backbone and task; set the sweep parameter to run them"
+        why = "no stored runs of these settings; -p rerun_sweep true trains them, for hours"
         for key in keys:
             self.claim(key, ours="–", verdict=UNMEASURED, seeds=[], why=why)
 

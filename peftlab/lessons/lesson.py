@@ -107,6 +107,7 @@ class Lesson:
         title: as in the lab's first line.
         question: what the lab answers, in one sentence.
         paper: where the method was published, or None.
+        kinds: of the tasks that the lab takes, see `tasks.task.KINDS`; empty takes all.
         settings: names of the lab's parameters that its record keeps.
         claims: what the lab has to decide, by key.
         plan: takes `settings` by name and gives the plan; None where the lab trains no trial.
@@ -120,6 +121,7 @@ class Lesson:
     title: str
     question: str
     paper: Paper | None = None
+    kinds: Sequence[str] = ()
     settings: Sequence[str] = ("backbone", "task", "seed")
     claims: Mapping[str, Claim] = field(default_factory=dict)
     plan: Callable[..., Plan] | None = None

@@ -52,8 +52,9 @@ def session(lesson: Lesson, parameters: Mapping[str, Any]) -> Session:
 
     Raises:
         TypeError: a parameter is no number where the lesson's plan needs one.
-        ValueError: a parameter of the lesson is missing, or out of range for its plan. So a wrong
-            value stops the cell after the parameters, before anything trains.
+        ValueError: a parameter of the lesson is missing, or out of range for its plan, or the task
+            is of a kind that the lab does not take. So a wrong value stops the cell after the
+            parameters, before anything trains.
     """
     if missing := [name for name in lesson.settings if name not in parameters]:
         raise ValueError(
@@ -61,6 +62,11 @@ def session(lesson: Lesson, parameters: Mapping[str, Any]) -> Session:
             f"which sets {', '.join(lesson.settings)}"
         )
     settings = {name: parameters[name] for name in lesson.settings}
+    if lesson.kinds and (kind := load_task(settings["task"]).kind) not in lesson.kinds:
+        raise ValueError(
+            f"{lesson.lab} takes tasks of kind {' or '.join(lesson.kinds)}, and "
+            f"task={settings['task']!r} is of kind {kind}; leave the parameter task as it was"
+        )
     return Session(lesson, settings, rerun=bool(parameters.get("rerun_sweep")))
 
 
@@ -90,9 +96,12 @@ class Session(StoredRuns):
 
         Raises:
             ValueError: the plan has no trial of that name; or see `run_trial`.
+            KeyboardInterrupt: the training was stopped; what trained before it is noted.
         """
         for name in names:
             live = Live(*run_trial(self._trial(name), self.backbone, self.task, self.seed))
+            if live.run.history["interrupted"]:  # half a run must not pass for a whole one
+                raise KeyboardInterrupt(f"{live.run.label} is half trained; run the cell again")
             self.live[name] = live
             self.record.count(live.run.label, live.attachment.report())
             self.record.result(live.run, "live")
@@ -128,10 +137,13 @@ class Session(StoredRuns):
         return (value, run.score(self.score)) if same else None
 
     def measured(self) -> dict[str, list[float]]:
-        """Test accuracies of all trials by label: stored, or live where nothing is stored."""
-        found = {t.label: self.scores(t) for t in self.plan.trials.values() if self.scores(t)}
-        live = (live.run for live in self.live.values())
-        return found or {run.label: [run.score(self.score)] for run in live}
+        """Test scores of all trials by label: stored, or live where that setting is not stored."""
+        found = {}
+        for name, trial in self.plan.trials.items():
+            live = [self.live[name].run.score(self.score)] if name in self.live else []
+            if scores := self.scores(name) or live:
+                found[trial.label] = scores
+        return found
 
     def examples(self, *more: str) -> list[Run]:
         """Choose one run of every setting: the live runs, and a stored run of each further trial.

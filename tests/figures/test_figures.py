@@ -171,7 +171,7 @@ def test_a_task_without_kinds_is_the_reason_that_there_are_none(drawn):
     (axes,) = drawn("accuracy_by_kind", {})
     assert "does not say of which kind" in axes.texts[0].get_text()
     (axes,) = drawn("sweep", {}, "A title", "rank")
-    assert "no stored runs for this backbone and task" in axes.texts[0].get_text()
+    assert "no stored runs of these settings" in axes.texts[0].get_text()
 
 
 @every_drawing

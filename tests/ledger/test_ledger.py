@@ -153,7 +153,7 @@ def test_claims_without_runs_are_decided_as_unmeasured_with_the_remedy():
     assert [claim["key"] for claim in record.data["claims"]] == ["rank", "budget"]
     for claim in record.data["claims"]:
         assert claim["verdict"] == UNMEASURED and claim["seeds"] == []
-        assert "set the sweep parameter" in claim["why"]
+        assert "-p rerun_sweep true" in claim["why"]
 
 
 def test_the_claims_table_shows_both_sides_the_seeds_and_the_verdict():
@@ -166,7 +166,7 @@ def test_the_claims_table_shows_both_sides_the_seeds_and_the_verdict():
     first, second, third = table.rows
     assert first == {
         "paper says": "A very small rank suffices",
-        "its number": "WikiSQL, W_q and W_v: r=1 73.4, r=64 73.5 (table 6)",
+        "its number": "WikiSQL, W_q and W_v: r=1 73.4, r=4 73.7, r=8 73.8, r=64 73.5 (table 6)",
         "you measured": "r=1 50 %",
         "seeds": "0, 1",
         "verdict": "✘ does not hold: too small",

@@ -1,4 +1,4 @@
-"""Exercise 3 of lab 01: the check of a LoRA layer that the learner writes."""
+"""Exercise 2 of lab 01: the check of a LoRA layer that the learner writes."""
 
 import pytest
 import torch
@@ -61,6 +61,62 @@ class Transposed(Mine):
         self.A = nn.Parameter(self.A.data.T.clone())
 
 
+class Frozen(Mine):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.A.requires_grad_(False)
+
+
+class NoBase(Mine):
+    def forward(self, x):
+        return self.scaling * (x @ self.A.T @ self.B.T)
+
+
+class Nothing(Mine):
+    def forward(self, x):
+        return None
+
+
+class WithoutGradients(Mine):
+    def forward(self, x):
+        with torch.no_grad():
+            return super().forward(x)
+
+
+class DetachedA(Mine):
+    def forward(self, x):
+        return self.base(x) + self.scaling * (x @ self.A.detach().T @ self.B.T)
+
+
+class DetachedInput(Mine):
+    def forward(self, x):
+        return super().forward(x.detach())
+
+
+class DetachedBase(Mine):
+    def forward(self, x):
+        return self.base(x).detach() + self.scaling * (x @ self.A.T @ self.B.T)
+
+
+class Biasless(Mine):
+    def __init__(self, base, *args):
+        super().__init__(base, *args)
+        base.bias.data.zero_()
+
+
+class HalvesTheLarge(Mine):
+    def __init__(self, base, *args):
+        super().__init__(base, *args)
+        if base.in_features > 6:
+            base.weight.data.mul_(0.5)
+
+
+class WithDropout(Mine):
+    def forward(self, x):
+        dropped = nn.functional.dropout(x, 0.5, self.training)
+        return self.base(x) + self.scaling * (dropped @ self.A.T @ self.B.T)
+
+
 class Raising(Mine):
     def forward(self, x):
         raise RuntimeError("no forward")
@@ -83,10 +139,20 @@ def model():
         (Mine, SOLVED, "stands in 4 places of the model, with 2,048 numbers"),
         (ZeroA, WRONG, "A starts at zero too"),
         (Unscaled, WRONG, "does not compute base(x) + alpha / r"),
-        (RandomStart, WRONG, "does not start as the frozen map"),
-        (Training, WRONG, "the frozen map still trains"),
+        (RandomStart, WRONG, "B does not start at zero"),
+        (Training, WRONG, "base.weight trains, and should not"),
         (NoParameter, WRONG, "has no parameter B"),
         (Transposed, WRONG, "A has the shape (6, 2)"),
+        (WithDropout, SOLVED, "stands in 4 places"),
+        (Frozen, WRONG, "A does not train"),
+        (NoBase, WRONG, "is base in it, with its bias?"),
+        (Nothing, WRONG, "forward gives NoneType"),
+        (WithoutGradients, WRONG, "nothing can learn"),
+        (DetachedA, WRONG, "the gradient of A is cut off"),
+        (DetachedInput, WRONG, "the gradient of x is cut off"),
+        (DetachedBase, WRONG, "the gradient of x is cut off"),
+        (Biasless, WRONG, "the frozen map has changed"),
+        (HalvesTheLarge, WRONG, "inside the model the logits are not those"),
         (Raising, WRONG, "RuntimeError: no forward"),
         (lambda base, rank, alpha: 3, WRONG, "derive it from nn.Module"),
         (lambda base, rank, alpha: None, OPEN, "write the class"),

@@ -14,7 +14,7 @@ from peftlab.lessons import session as sessions
 from peftlab.lessons import stored as stored_runs
 from peftlab.lessons.lesson import Group, Lesson, Plan
 from peftlab.lessons.session import session
-from peftlab.runs.trial import Run, Trial
+from peftlab.runs.trial import Run, Trial, run_trial
 
 HEAD = Trial(label="head only", method=HeadOnly(), learning_rate=1e-2, epochs=1)
 FULL = Trial(label="full fine-tuning", method=FullFineTuning(), learning_rate=1e-3, epochs=1)
@@ -138,6 +138,8 @@ def test_what_is_measured_is_stored_or_else_live(lab, monkeypatch):
     assert lab.measured() == {"mine": [0.8, 0.9], "head only": [0.5, 0.6]}
     assert [run.label for run in lab.examples("head", "LoRA", "full")] == ["mine", "as stored"]
     assert (lab.accuracy("LoRA"), lab.accuracy("head")) == (now, fmean([0.5, 0.6]))
+    lab.study["runs"] = lab.runs("head")  # as with a rank that nobody stored
+    assert lab.measured() == {"mine": [now], "head only": [0.5, 0.6]}
     lab.study["runs"].clear()
     assert lab.measured() == {"mine": [now]}
 
@@ -225,3 +227,20 @@ def test_what_goes_wrong_in_training_stops_the_cell(lab, monkeypatch):
     with pytest.raises(RuntimeError, match="out of memory"):
         lab.train("LoRA")
     assert not lab.live and not lab.record.data["results"]
+
+
+def test_half_a_run_does_not_pass_for_a_whole_one(lab, monkeypatch):
+    def stopped(*arguments):
+        attachment, run = run_trial(*arguments)
+        return attachment, replace(run, history=run.history | {"interrupted": True})
+
+    monkeypatch.setattr(sessions, "run_trial", stopped)
+    with pytest.raises(KeyboardInterrupt, match="head only is half trained; run the cell again"):
+        lab.train("head")
+    assert not lab.live and not lab.record.data["results"]
+
+
+def test_a_task_of_another_kind_is_refused_when_the_session_opens(where):
+    lesson = replace(LESSON, kinds=("tag",))
+    with pytest.raises(ValueError, match="09_toy takes tasks of kind tag, and task="):
+        session(lesson, where)

@@ -30,6 +30,7 @@ LESSON = Lesson(
     question="Does fine-tuning need to move a weight matrix in every direction, "
     "or are a few enough?",
     paper=LoRA.paper,
+    kinds=("label",),
     settings=("backbone", "task", "seed", "rank", "alpha", "learning_rate", "epochs", "examples"),
     claims=claims.CLAIMS,
     plan=plan,

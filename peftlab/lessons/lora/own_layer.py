@@ -1,8 +1,9 @@
-"""Exercise 3 of lab 01: a LoRA layer of the learner's own, put into the live model."""
+"""Exercise 2 of lab 01: a LoRA layer of the learner's own, put into the live model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +43,8 @@ def check_layer(layer: Layer, model: PreTrainedModel, batch: dict[str, Tensor]) 
 def _alone(layer: Layer) -> Feedback | None:
     draw = torch.Generator().manual_seed(0)
     base = nn.Linear(6, 4)
-    weight = base.weight.clone()
-    x = torch.randn(2, 3, 6, generator=draw)
+    before = deepcopy(base.state_dict())
+    x = torch.randn(2, 3, 6, generator=draw, requires_grad=True)
     ours = layer(base, 2, 5.0)
     if ours is None:
         raise NotImplementedError
@@ -60,19 +61,39 @@ def _alone(layer: Layer) -> Feedback | None:
             return Feedback(
                 WRONG, f"{name} has the shape {found}; for d_in=6, d_out=4, r=2: {shape}"
             )
-    if any(p.requires_grad for n, p in named.items() if n not in ("A", "B")):
-        return Feedback(WRONG, "the frozen map still trains; set requires_grad to False")
-    if not same(ours(x), base(x)):
-        return Feedback(WRONG, "the layer does not start as the frozen map; B starts at zero")
+    for name, parameter in named.items():
+        if parameter.requires_grad != (name in ("A", "B")):
+            said = "trains, and should not" if parameter.requires_grad else "does not train"
+            return Feedback(WRONG, f"{name} {said}: A and B train, base is frozen")
+    ours.eval()
+    out = ours(x)
+    if not isinstance(out, Tensor) or out.shape != base(x).shape:
+        found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        return Feedback(WRONG, f"forward gives {found}, and base(x) is {tuple(base(x).shape)}")
+    if ours.B.any():
+        return Feedback(WRONG, "B does not start at zero, so the layer does not start as base")
+    if not same(out, base(x)):
+        return Feedback(WRONG, "with B = 0 the layer is not base(x): is base in it, with its bias?")
     if not ours.A.any():
         return Feedback(WRONG, "A starts at zero too, so that no gradient reaches either factor")
     with torch.no_grad():
         ours.B.normal_(generator=draw)
     wanted = base(x) + 5.0 / 2 * (x @ ours.A.T @ ours.B.T)
-    if not same(ours(x), wanted):
+    out = ours(x)
+    if not same(out, wanted):
         return Feedback(WRONG, "the layer does not compute base(x) + alpha / r * x A' B'")
-    if not torch.equal(base.weight, weight):
-        return Feedback(WRONG, "the frozen weight has changed; leave it alone")
+    if any(not torch.equal(value, before[name]) for name, value in base.state_dict().items()):
+        return Feedback(WRONG, "the frozen map has changed; leave it alone")
+    if not out.requires_grad:
+        return Feedback(WRONG, "nothing can learn: no gradient goes back from what forward gives")
+    sources = {"A": ours.A, "B": ours.B, "x": x}
+    gradients = [
+        torch.autograd.grad(y.square().sum(), list(sources.values()), allow_unused=True)
+        for y in (out, wanted)
+    ]
+    for name, own, right in zip(sources, *gradients, strict=True):
+        if own is None or not same(own, right):
+            return Feedback(WRONG, f"the gradient of {name} is cut off; detach nothing in forward")
     return None
 
 
@@ -92,7 +113,7 @@ def _inside(layer: Layer, model: PreTrainedModel, batch: dict[str, Tensor]) -> F
         reference = _logits(model, batch)
         pairs = {}
         for name, base in bases.items():
-            ours = layer(base, 8, 16.0)
+            ours = layer(deepcopy(base), 8, 16.0).eval()  # the model's own map is out of reach
             theirs = LoRALinear(base, 8, 16.0)
             with torch.no_grad():
                 ours.B.normal_(std=0.02)

@@ -25,7 +25,7 @@ from peftlab.training import evaluate
 from peftlab.training.batches import collator, encode
 
 SEEDS = (0, 1, 2)
-CLOSE_SEEDS = (0, 1, 2)  # of settings that lie near to each other
+CLOSE_SEEDS = (0, 1, 2, 3, 4)  # of settings that lie near to each other
 GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on the validation split
 GRID = {  # learning rates tried
     "direct": (1e-1, 3e-1, 1.0),

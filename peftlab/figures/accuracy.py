@@ -61,7 +61,10 @@ def learning_curves(histories: Mapping[str, Mapping[str, Any]], smooth: int = 10
 
 
 def accuracy_dots(
-    groups: Mapping[str, Sequence[float]], title: str, baseline: float | None = None
+    groups: Mapping[str, Sequence[float]],
+    title: str,
+    baseline: float | None = None,
+    what: str = "test accuracy",
 ) -> Picture:
     """Test accuracy of several settings. Each seed has its own dot; a bar ends at their mean.
 
@@ -69,6 +72,7 @@ def accuracy_dots(
         groups: for each label the accuracies of its seeds, from 0 to 1.
         title: of the figure.
         baseline: accuracy of an answer that is always the commonest label. It is drawn as a line.
+        what: is shown, where it is another share than accuracy.
 
     Returns:
         The picture; its alternative has mean and spread of each label.
@@ -91,7 +95,7 @@ def accuracy_dots(
         said.append(f"majority class {100 * baseline:.1f} %")
     axes.set_title(title, **TITLE)
     axes.set(
-        xlabel="test accuracy in %: a dot for each seed, mean ± standard deviation",
+        xlabel=f"{what} in %: a dot for each seed, mean ± standard deviation",
         xlim=(0, 116),
     )
     axes.set_xticks(range(0, 101, 20))
@@ -146,6 +150,7 @@ def sweep(
     xlabel: str,
     lines: Mapping[str, float] | None = None,
     live: tuple[int, float] | None = None,
+    what: str = "test accuracy",
 ) -> Picture:
     """Accuracy over a size that grows.
 
@@ -157,6 +162,7 @@ def sweep(
         xlabel: what the size is.
         lines: accuracies from 0 to 1 by label, for comparison. Each is drawn as a level line.
         live: one of the sizes, and the accuracy that was measured there just now.
+        what: is shown, where it is another share than accuracy.
 
     Returns:
         The picture; its alternative has the mean at each size.
@@ -202,7 +208,7 @@ def sweep(
     axes.set_title(title, **TITLE)
     axes.set(
         xlabel=xlabel,
-        ylabel="test accuracy in %",
+        ylabel=f"{what} in %",
         xlim=(-0.5, len(sizes) - 0.5),
         ylim=(min(40, 100 * min(drawn) - 5), 100),
     )
@@ -211,7 +217,10 @@ def sweep(
 
 
 def two_curves(
-    curves: Mapping[str, Mapping[int, Sequence[float]]], title: str, xlabel: str
+    curves: Mapping[str, Mapping[int, Sequence[float]]],
+    title: str,
+    xlabel: str,
+    what: str = "accuracy",
 ) -> Picture:
     """Accuracy of several settings over a size that grows, on a logarithmic scale.
 
@@ -221,6 +230,7 @@ def two_curves(
         curves: for each label and size the accuracies of the seeds, from 0 to 1.
         title: of the figure.
         xlabel: what the size is.
+        what: is shown, where it is another share than accuracy.
 
     Returns:
         The picture; its alternative has the mean at each size.
@@ -252,7 +262,7 @@ def two_curves(
     axes.set_xticks(every_size, [str(n) for n in every_size])
     axes.minorticks_off()
     axes.set_title(title, **TITLE)
-    axes.set(xlabel=xlabel, ylabel="accuracy in %")
+    axes.set(xlabel=xlabel, ylabel=f"{what} in %")
     axes.legend(frameon=False, fontsize=9)
     return Picture(figure, f"{title}. " + "; ".join(said) + ".")
 

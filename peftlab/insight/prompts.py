@@ -16,7 +16,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from peftlab import anatomy
 from peftlab.attach import Attachment, embedding
+from peftlab.attach.attention import OURS
 from peftlab.attach.rows import leading
+from peftlab.methods.prefix_tuning.layers import Prefix
 from peftlab.methods.prompt_tuning.layers import SoftPrompt
 from peftlab.tasks import Example
 from peftlab.training.batches import IGNORED, collator, encode
@@ -170,8 +172,11 @@ def nearest_words(
 def attention_mass(attachment: Attachment, batch: Mapping[str, Tensor]) -> list[float]:
     """The share of their attention that the text's tokens give to the prompt, layer by layer.
 
+    The prompt is that of prompt tuning, which stands before the input, or the prefix of
+    prefix-tuning, which has rows in each layer.
+
     Args:
-        attachment: of prompt tuning, on a model of one stack.
+        attachment: of prompt tuning or prefix-tuning, on a model of one stack.
         batch: inputs that are not padded on the left, without labels.
 
     Returns:
@@ -180,7 +185,9 @@ def attention_mass(attachment: Attachment, batch: Mapping[str, Tensor]) -> list[
     Raises:
         ValueError: another method, an encoder with a decoder, or padding on the left.
     """
-    model, P = attachment.model, soft_prompt(attachment).virtual_tokens
+    deep = next((m for m in attachment.insertions() if isinstance(m, Prefix)), None)
+    P = deep.length if deep else soft_prompt(attachment).virtual_tokens
+    model, skipped = attachment.model, 0 if deep else P  # a prompt's own states ask, too
     text = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()  # (B, T)
     if anatomy.family(model.config).encoder or leading(text.long()) is not None:
         raise ValueError(
@@ -188,9 +195,10 @@ def attention_mass(attachment: Attachment, batch: Mapping[str, Tensor]) -> list[
             "pad them with padding_side='right'"
         )
     before = model.config._attn_implementation
-    model.set_attn_implementation("eager")  # the only one that tells its weights
+    # the only one that tells its weights
+    model.set_attn_implementation(OURS + "eager" if deep else "eager")
     try:
-        maps = model(**batch, output_attentions=True).attentions  # L of (B, H, P + T, P + T)
+        maps = model(**batch, output_attentions=True).attentions  # L of (B, H, T, P + T)
     finally:
         model.set_attn_implementation(before)
-    return [a[:, :, P:, :P].sum(-1).mean(1)[text].mean().item() for a in maps]
+    return [a[:, :, skipped:, :P].sum(-1).mean(1)[text].mean().item() for a in maps]

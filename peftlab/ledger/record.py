@@ -177,6 +177,8 @@ class Record:
     def _uncertain(self) -> str:
         """What the intervals are, and what the test split alone leaves open."""
         count = self.data.get("test_examples")
+        if self.data.get("score", "accuracy") != "accuracy":
+            return ". In parentheses 95 % intervals over seeds"
         scores = [result["test_accuracy"] for result in self.data["results"]]
         if not (count and scores):
             return ""

@@ -109,6 +109,8 @@ class Lesson:
         plan: takes `settings` by name and gives the plan; None where the lab trains no trial.
         findings: takes plan, runs and place of a sweep, and gives what is computed from the runs
             and their checkpoints, ready for JSON.
+        score: which score of a run the lab shows and judges, where its task has that score; see
+            `tasks.scores`.
     """
 
     lab: str
@@ -119,6 +121,7 @@ class Lesson:
     claims: Mapping[str, Claim] = field(default_factory=dict)
     plan: Callable[..., Plan] | None = None
     findings: Callable[[Plan, list[Run], Place], dict[str, Any]] | None = None
+    score: str = "accuracy"
 
 
 def sweep(lesson: Lesson, plan: Plan, backbone: str, task: str) -> dict[str, Any]:

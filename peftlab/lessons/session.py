@@ -80,6 +80,7 @@ class Session(StoredRuns):
         self.record = Record(
             lesson.lab, lesson.title, lesson.question, settings, lesson.paper, lesson.claims
         )
+        self.record.data["score"] = self.score
 
     def train(self, *names: str) -> None:
         """Train trials of the plan with the lab's seed, and note their counts and results.
@@ -107,7 +108,7 @@ class Session(StoredRuns):
             That of the live run; where there is none, the mean of the stored ones. From 0 to 1.
         """
         if name in self.live:
-            return self.live[name].run.test_accuracy
+            return self.live[name].run.score(self.score)
         return fmean(self.scores(name))
 
     def point(self, series: str, value: Any, trial: str) -> tuple[Any, float] | None:
@@ -124,13 +125,13 @@ class Session(StoredRuns):
         """
         run = self.live[trial].run
         same = value in self.series(series) and run.same_setting(self.plan.series[series][value])
-        return (value, run.test_accuracy) if same else None
+        return (value, run.score(self.score)) if same else None
 
     def measured(self) -> dict[str, list[float]]:
         """Test accuracies of all trials by label: stored, or live where nothing is stored."""
         found = {t.label: self.scores(t) for t in self.plan.trials.values() if self.scores(t)}
         live = (live.run for live in self.live.values())
-        return found or {run.label: [run.test_accuracy] for run in live}
+        return found or {run.label: [run.score(self.score)] for run in live}
 
     def examples(self, *more: str) -> list[Run]:
         """Choose one run of every setting: the live runs, and a stored run of each further trial.
@@ -155,7 +156,7 @@ class Session(StoredRuns):
             A row for each live run.
         """
         live = {name: live.run for name, live in self.live.items()}
-        rows = agreement(live, self.all_scores(), tolerance)
+        rows = agreement(live, self.all_scores(), tolerance, self.score)
         self.record.data["agreement"] = rows
         within = f"within {100 * tolerance:.0f} points"
         return Table(rows, caption=f"Live run against the stored seeds, {within}")

@@ -10,6 +10,8 @@ from peftlab.figures import Table
 from peftlab.lessons.lesson import Lesson, Plan, sweep
 from peftlab.runs.records import find_runs, stored
 from peftlab.runs.trial import Run, Trial
+from peftlab.tasks import load_task
+from peftlab.tasks.scores import headline
 
 
 class StoredRuns:
@@ -22,12 +24,16 @@ class StoredRuns:
 
     Attributes:
         plan: what the lesson trains with these settings; None where it trains nothing.
+        score: which score of a run is shown and judged: that of the lesson where the task has it,
+            or else accuracy.
     """
 
     def __init__(self, lesson: Lesson, settings: dict[str, Any], rerun: bool = False):
         self.lesson, self.settings, self.rerun = lesson, settings, rerun
         self.backbone, self.task = settings["backbone"], settings["task"]
         self.plan: Plan | None = lesson.plan(**settings) if lesson.plan else None
+        own = lesson.score == "accuracy" or headline(load_task(self.task)) == lesson.score
+        self.score = lesson.score if own else "accuracy"
 
     @cached_property
     def study(self) -> dict[str, Any]:
@@ -53,16 +59,17 @@ class StoredRuns:
         where = (backbone or self.backbone, task or self.task)
         return find_runs(self.study["runs"], trial, *where)
 
-    def scores(self, trial: str | Trial) -> list[float]:
-        """Find the test accuracies of the stored runs of a trial; see `runs`.
+    def scores(self, trial: str | Trial, score: str | None = None) -> list[float]:
+        """Find the test scores of the stored runs of a trial; see `runs`.
 
         Args:
             trial: a trial, or the name of one in the plan.
+            score: which score, see `Run.score`; None is `self.score`.
 
         Returns:
-            From 0 to 1, one for each seed; empty where nothing is stored.
+            One for each seed; empty where nothing is stored.
         """
-        return [run.test_accuracy for run in self.runs(trial)]
+        return [run.score(score or self.score) for run in self.runs(trial)]
 
     def named(self, name: str) -> tuple[str, list[float]]:
         """Give a trial of the plan as figures and claims want it.
@@ -90,16 +97,18 @@ class StoredRuns:
         """
         return {name: fmean(self.scores(name)) for name in names if self.scores(name)}
 
-    def series(self, name: str) -> dict[Any, list[float]]:
+    def series(self, name: str, score: str | None = None) -> dict[Any, list[float]]:
         """Find the `scores` of a series of the plan; a value without a run is left out.
 
         Args:
             name: of the series.
+            score: see `scores`.
 
         Returns:
-            Test accuracies from 0 to 1 by value, one for each seed.
+            Test scores by value, one for each seed.
         """
-        found = {value: self.scores(trial) for value, trial in self.plan.series[name].items()}
+        series = self.plan.series[name].items()
+        found = {value: self.scores(trial, score) for value, trial in series}
         return {value: scores for value, scores in found.items() if scores}
 
     def seeds(self, group: str = "stored") -> list[int]:

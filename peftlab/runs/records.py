@@ -93,7 +93,10 @@ def accuracies(runs: Iterable[Run], trial: Trial, *, backbone: str, task: str) -
 
 
 def agreement(
-    live: Mapping[str, Run], scores: Mapping[str, Sequence[float]], tolerance: float
+    live: Mapping[str, Run],
+    scores: Mapping[str, Sequence[float]],
+    tolerance: float,
+    score: str = "accuracy",
 ) -> list[dict[str, str]]:
     """Compare runs made just now with the range of the stored seeds.
 
@@ -102,6 +105,7 @@ def agreement(
         scores: stored accuracies by name, one for each seed; empty where nothing is stored.
         tolerance: how far outside of the range a run still agrees, this distance included; accuracy
             from 0 to 1.
+        score: which score of a run is compared, see `Run.score`.
 
     Returns:
         A row for each run: its label, its accuracy, the stored range, and whether the two agree.
@@ -109,7 +113,7 @@ def agreement(
     slack = tolerance + 1e-9  # 0.07 - 0.03 is a little more than 0.04
     rows = []
     for name, run in live.items():
-        now, others = run.test_accuracy, scores[name]
+        now, others = run.score(score), scores[name]
         row = {"run": run.label, "live": f"{100 * now:.1f} %"}
         if not others:
             rows.append(row | {"stored": "no stored run of this setting", "agrees": "–"})

@@ -142,6 +142,25 @@ class Run:
     history: Mapping[str, Any] | None = None
     spectra: Mapping[str, Sequence[float]] | None = None
 
+    def score(self, name: str = "accuracy") -> float:
+        """Give one score on the test split.
+
+        Args:
+            name: of the score, see `tasks.scores`; "accuracy" is what every run has.
+
+        Returns:
+            The score.
+
+        Raises:
+            ValueError: the run has no score of that name.
+        """
+        if name == "accuracy":
+            return self.test_accuracy
+        if name not in (found := self.test_scores or {}):
+            known = ", ".join(dict.fromkeys(["accuracy", *found]))
+            raise ValueError(f"the runs on {self.task} have no score {name!r}; they have: {known}")
+        return found[name]
+
     def same_setting(self, trial: Trial) -> bool:
         """Say whether this is a run of the trial, whatever its label and seed.
 

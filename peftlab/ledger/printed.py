@@ -18,12 +18,12 @@ class Printed:
 
     Args:
         what: the model and setting, in the paper's words.
-        printed: the number as printed.
+        printed: the number as printed, or the share of the backbone in percent.
         backbone: name in `anatomy.catalog.CATALOG`.
         hyperparameters: of the method, so that it can be counted again.
-        counted: what the arithmetic gives.
+        counted: what the arithmetic gives, of what is stored.
         agrees: whether it equals the printed number, rounded or cut to as many digits: the papers
-            do both.
+            do both. Zeros at the end of a whole number are no digits.
         note: why not, when it does not.
     """
 
@@ -115,6 +115,47 @@ PRINTED: dict[str, tuple[Printed, ...]] = {
             note="20 rows of 512 numbers; a misprint",
         ),
     ),
+    "prefix_tuning": (
+        Printed("GPT-2 medium, P = 5", "250K", "gpt2-medium", {"prefix_length": 5}, 245_760),
+        Printed("GPT-2 medium, P = 10", "500K", "gpt2-medium", {"prefix_length": 10}, 491_520),
+        Printed(
+            "BART large, three stacks, P = 100 (table 5)",
+            "2 %",
+            "bart-large",
+            {"prefix_length": 100},
+            7_372_800,
+        ),
+        Printed(
+            "BART large, three stacks, P = 200 (figure 4)",
+            "2 %",
+            "bart-large",
+            {"prefix_length": 200},
+            14_745_600,
+            agrees=False,
+            note="3.63 %; the paper names both lengths",
+        ),
+    ),
+    "p_tuning_v2": (
+        Printed(
+            "RoBERTa large, P = 8 (BoolQ)", "0.1 %", "roberta-large", {"prefix_length": 8}, 393_216
+        ),
+        Printed(
+            "BERT large, P = 224 (CoNLL05, the longest prompt of the scripts)",
+            "3 %",
+            "bert-large",
+            {"prefix_length": 224},
+            11_010_048,
+        ),
+        Printed(
+            "BERT base, P = 20, as PEFT's documentation counts it",
+            "370,178",
+            "bert-base",
+            {"prefix_length": 20},
+            368_640,
+            agrees=False,
+            note="370,178 has the head of two labels in it, 1,538 numbers",
+        ),
+    ),
     "bitfit": (
         Printed("RoBERTa base, all (LoRA's table 2)", "0.1M", "roberta-base", {}, 102_912),
         Printed(
@@ -123,8 +164,6 @@ PRINTED: dict[str, tuple[Printed, ...]] = {
             "bert-base",
             {"control": "norms"},
             38_400,
-            agrees=False,
-            note="40K is 38.4K rounded to one digit",
         ),
         Printed(
             "GPT-3 (LoRA's table 4)",
@@ -148,13 +187,15 @@ def printed_table(name: str, method: type[Method], caption: str) -> Table:
         caption: of the table.
 
     Returns:
-        A row for each count: setting, printed, counted, and whether they agree.
+        A row for each count: setting, printed, counted as it is stored, and whether they agree.
     """
     rows = []
     for row in PRINTED[name]:
         config, head = catalog_config(row.backbone), CATALOG[row.backbone][0]
         count = method(**row.hyperparameters).parameter_count(config, head)
         agrees = "yes" if row.agrees else f"no: {row.note}"
-        rows.append({"setting": row.what, "printed": row.printed, "counted": count.trained})
+        share = f" ({100 * count.stored / count.backbone:.2f} %)" if "%" in row.printed else ""
+        counted = f"{count.stored:,}{share}" if share else count.stored
+        rows.append({"setting": row.what, "printed": row.printed, "counted": counted})
         rows[-1]["agrees"] = agrees
     return Table(rows, caption=caption)

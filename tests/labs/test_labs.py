@@ -14,13 +14,23 @@ from bs4 import BeautifulSoup
 from click.testing import CliRunner
 
 from peftlab import cli, paths, seeds
-from peftlab.lessons import adapter, bitfit, exercise, lora, p_tuning, prompt_tuning, start
+from peftlab.lessons import (
+    adapter,
+    bitfit,
+    exercise,
+    lora,
+    p_tuning,
+    p_tuning_v2,
+    prompt_tuning,
+    start,
+)
 from peftlab.notebooks.files import all_labs, lab_parameters
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LABS = list(all_labs().values())
 ROOT = Path(__file__).parents[2]
-LESSONS = {m.LESSON.lab: m.LESSON for m in (start, lora, adapter, prompt_tuning, p_tuning, bitfit)}
+TAUGHT = (start, lora, adapter, prompt_tuning, p_tuning, p_tuning_v2, bitfit)
+LESSONS = {m.LESSON.lab: m.LESSON for m in TAUGHT}
 
 MADE = os.environ.get("PEFTLAB_GALLERY")  # a folder where `peftlab run` left all labs
 SHORT = ("00_start_here", "05_p_tuning")  # run in seconds; without MADE the others are slow

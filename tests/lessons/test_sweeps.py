@@ -19,7 +19,7 @@ from peftlab import (
     load_task,
 )
 from peftlab.insight import amplification, mean_overlap, stored_updates, weights
-from peftlab.lessons import adapter, bitfit, lora, p_tuning, prompt_tuning
+from peftlab.lessons import adapter, bitfit, lora, p_tuning, p_tuning_v2, prompt_tuning
 from peftlab.lessons.lesson import Group, Place, Plan, sweep
 from peftlab.lessons.lora import sweep as lora_sweep
 from peftlab.lessons.prompt_tuning import sweep as prompt_sweep
@@ -45,6 +45,7 @@ PARAMETERS = {
     lora: {"rank": 8, "alpha": 16.0, "learning_rate": 3e-3, "epochs": 3, "examples": 1000},
     adapter: {"bottleneck": 16, "init_std": 1e-2, "learning_rate": 2e-3, "epochs": 8},
     prompt_tuning: {"prompt_length": 20, "learning_rate": 3e-2, "epochs": 15},
+    p_tuning_v2: {"prefix_length": 20, "learning_rate": 1e-1, "epochs": 5},
     p_tuning: {"template": "[P*3] [X] [P*3] [Y]", "learning_rate": 3e-3, "epochs": 10},
     bitfit: {"sentences": 250, "learning_rate": 1e-2, "epochs": 15},
 }

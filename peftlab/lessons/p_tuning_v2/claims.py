@@ -1,0 +1,182 @@
+"""How lab 06 decides the claims of P-Tuning v2: from measured numbers to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from peftlab.ledger.effects import difference, measured
+from peftlab.ledger.record import Record
+from peftlab.ledger.verdicts import AS_GOOD, Claim, above, compare, decide, percent
+from peftlab.seeds import differences
+
+FAR = 5.0  # points: the least that is "far ahead"; the paper's smallest gap is 5.3
+SHORT, LONG = 5, 50  # rows
+
+Scores = Mapping[str, Sequence[float]]
+
+CLAIMS = {
+    "deep": Claim(
+        "A prompt in every layer is far ahead of one at the input",
+        "CoNLL03 F1, BERT large: 90.2 against 81.9; BoolQ, RoBERTa large: 84.8 against 62.3",
+        "section 4, tables 2 and 3",
+        margin=-FAR,
+        printed=(8.3, 22.5),
+    ),
+    "tagging": Claim(
+        "The deep prompt is ahead by more in tagging than in classification",
+        "prompts at the input cannot handle hard sequence labelling; yet BERT large has 8.3 points "
+        "on CoNLL03 and 8.6 on BoolQ",
+        "section 1, and tables 2 and 3",
+        printed=(-0.3,),
+    ),
+    "depth": Claim(
+        "With as many layers, rows in the last ones do more than rows in the first ones",
+        "RTE: rows in layers 17 to 24 alone are about as good as rows in all 24",
+        "section 4, ablation on prompt depth",
+    ),
+    "length": Claim(
+        "Classification is content with a short prompt, tagging wants a longer one",
+        "less than 20 rows for simple classification, around 100 for hard sequence labelling",
+        "section 3",
+    ),
+    "head": Claim(
+        "With full data, a linear head on [CLS] is as good as a verbalizer",
+        "no clear difference",
+        "section 4, ablation on the head",
+        margin=AS_GOOD,
+    ),
+    "same": Claim(
+        "Without the MLP, P-Tuning v2 is the function of prefix-tuning",
+        "an implementation of deep prompts, as in prefix-tuning, for understanding tasks",
+        "section 3",
+    ),
+    "full": Claim(
+        "The deep prompt is comparable to full fine-tuning",
+        "CoNLL03 F1, RoBERTa large: 92.8 against 92.6; BoolQ: 84.8 against 86.9",
+        "section 4, tables 2 and 3",
+        margin=AS_GOOD,
+        printed=(0.2, -2.1),
+    ),
+}
+
+__all__ = ["CLAIMS", "above", "ahead", "comparable", "length", "same"]
+
+
+def ahead(
+    record: Record,
+    deep: Scores,
+    shallow: Scores,
+    seeds: Sequence[int],
+    tagging: str,
+    classes: str,
+) -> None:
+    """Decide two claims: deep is far ahead everywhere, and by more in tagging.
+
+    The first holds when deep is ahead by 5 points on every ground; the second when its lead on the
+    tagging task is larger than on the classification task.
+
+    Args:
+        record: of the lab.
+        deep: scores from 0 to 1 by ground, one for each seed; the tagging task comes first.
+        shallow: the same for the prompt at the input, of as many rows.
+        seeds: behind the scores of the tagging task.
+        tagging: the ground that is tagging.
+        classes: the ground that is classification on the same backbone.
+    """
+    grounds = [ground for ground in deep if deep[ground] and shallow.get(ground)]
+    if not {tagging, classes} <= set(grounds):
+        return record.unmeasured("deep", "tagging")
+    numbers = {g: {"deep": list(deep[g]), "shallow": list(shallow[g])} for g in grounds}
+    compare(
+        record,
+        "deep",
+        [difference(f"{g}: deep", deep[g], "shallow", shallow[g], -FAR) for g in grounds],
+        seeds,
+        shown="; ".join(f"{g}: {percent({'deep': deep[g]})}" for g in grounds),
+        numbers=numbers,
+    )
+    leads = [[100 * d for d in differences(deep[g], shallow[g])] for g in (tagging, classes)]
+    return compare(
+        record,
+        "tagging",
+        [measured(f"lead on {tagging} minus lead on {classes}", differences(*leads))],
+        seeds,
+        fails=f"here the lead is larger on {classes}",
+        numbers=numbers,
+    )
+
+
+def length(
+    record: Record,
+    classes: Mapping[int, Sequence[float]],
+    tagging: Mapping[int, Sequence[float]],
+    seeds: Sequence[int],
+) -> None:
+    """Holds when 5 rows are as good as 50 in classification, and 50 are better in tagging.
+
+    Args:
+        record: of the lab.
+        classes: scores from 0 to 1 by length, one for each seed, of a classification task.
+        tagging: the same for a tagging task.
+        seeds: behind the scores.
+    """
+    if not all({SHORT, LONG} <= own.keys() for own in (classes, tagging)):
+        return record.unmeasured("length")
+    effects = [
+        difference(f"classes: P={SHORT}", classes[SHORT], f"P={LONG}", classes[LONG], AS_GOOD),
+        difference(f"tagging: P={LONG}", tagging[LONG], f"P={SHORT}", tagging[SHORT]),
+    ]
+    return compare(
+        record,
+        "length",
+        effects,
+        seeds,
+        shown=f"classes: {percent(classes, 'P={}')}; tagging: {percent(tagging, 'P={}')}",
+        numbers={
+            "classes": {str(P): list(own) for P, own in classes.items()},
+            "tagging": {str(P): list(own) for P, own in tagging.items()},
+        },
+    )
+
+
+def comparable(record: Record, deep: Scores, full: Scores, seeds: Sequence[int]) -> None:
+    """Holds when the deep prompt is at most 2 points below full fine-tuning on every ground.
+
+    Args:
+        record: of the lab.
+        deep: scores from 0 to 1 by ground, one for each seed.
+        full: the same for full fine-tuning.
+        seeds: behind the scores.
+    """
+    grounds = [ground for ground in deep if deep[ground] and full.get(ground)]
+    if not grounds:
+        return record.unmeasured("full")
+    pairs = {g: (deep[g], full[g][: len(deep[g])]) for g in grounds}
+    return compare(
+        record,
+        "full",
+        [difference(f"{g}: deep", a, "full", b, AS_GOOD) for g, (a, b) in pairs.items()],
+        seeds,
+        shown="; ".join(f"{g}: {percent({'deep': deep[g], 'full': full[g]})}" for g in grounds),
+        numbers={g: {"deep": list(a), "full": list(b)} for g, (a, b) in pairs.items()},
+    )
+
+
+def same(record: Record, difference: float, moved: float, seed: int) -> None:
+    """Holds when both methods give exactly the same logits for one tensor, which does something.
+
+    Args:
+        record: of the lab.
+        difference: largest absolute difference of a logit between the two methods.
+        moved: largest change of a logit by the rows.
+        seed: of the rows.
+    """
+    decide(
+        record,
+        "same",
+        difference == 0 and moved > 0,
+        ours=f"largest difference of a logit: {difference}; the rows move it by up to {moved:.2g}",
+        seeds=[seed],
+        fails="the logits differ, or the rows do nothing",
+        numbers={"difference": difference, "moved": moved},
+    )

@@ -57,7 +57,7 @@ def test_a_ground_without_runs_is_left_out_and_without_two_nothing_is_measured(r
 
 @pytest.mark.parametrize("last, verdict", [(HIGH, HOLDS), (LOW, FAILS), (WILD, CLOSE)])
 def test_the_last_layers_have_to_be_above_the_first(record, last, verdict):
-    verdicts.above(record, "depth", ("last", last), ("first", [0.8, 0.81, 0.82]), SEEDS)
+    verdicts.better(record, "depth", ("last", last), ("first", [0.8, 0.81, 0.82]), SEEDS)
     assert decided(record) == {"depth": verdict}
 
 
@@ -83,7 +83,7 @@ def test_length_needs_short_and_long_prompts(record):
 
 @pytest.mark.parametrize("head, verdict", [(NEAR, HOLDS), (LOW, FAILS), (WILD, CLOSE)])
 def test_the_head_may_be_two_points_below_the_verbalizer(record, head, verdict):
-    verdicts.above(record, "head", ("[CLS]", head), ("words", HIGH), SEEDS)
+    verdicts.better(record, "head", ("[CLS]", head), ("words", HIGH), SEEDS)
     assert decided(record) == {"head": verdict}
 
 
@@ -92,6 +92,12 @@ def test_comparable_is_within_two_points_on_every_ground(record, deep, verdict):
     full = {"tagging": HIGH, "opinions": HIGH, "movies": HIGH}
     verdicts.comparable(record, {"tagging": NEAR, "opinions": deep, "movies": []}, full, SEEDS)
     assert decided(record) == {"full": verdict}
+
+
+def test_settings_are_compared_by_the_seeds_that_both_have(record):
+    verdicts.better(record, "depth", ("last", [*HIGH, 0.1]), ("first", LOW), [*SEEDS, 3])
+    assert decided(record) == {"depth": HOLDS}
+    assert record.data["claims"][0]["seeds"] == list(SEEDS)
 
 
 def test_full_fine_tuning_may_have_more_seeds(record):

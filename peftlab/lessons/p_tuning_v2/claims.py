@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from peftlab.ledger.effects import difference, measured
 from peftlab.ledger.record import Record
-from peftlab.ledger.verdicts import AS_GOOD, Claim, above, compare, decide, percent
+from peftlab.ledger.verdicts import AS_GOOD, Claim, Named, above, compare, decide, percent
 from peftlab.seeds import differences
 
 FAR = 5.0  # points: the least that is "far ahead"; the paper's smallest gap is 5.3
-SHORT, LONG = 5, 50  # rows
+SHORT, LONG = 5, 50  # rows of a short and of a long prompt
 
 Scores = Mapping[str, Sequence[float]]
 
@@ -59,7 +59,33 @@ CLAIMS = {
     ),
 }
 
-__all__ = ["CLAIMS", "above", "ahead", "comparable", "length", "same"]
+
+def paired(first: Sequence[float], second: Sequence[float]) -> tuple[Sequence[float], ...]:
+    """Cut two settings to the seeds that both have; seeds come in one order.
+
+    Args:
+        first: scores, one for each seed.
+        second: the same of another setting.
+
+    Returns:
+        Both, equally long.
+    """
+    both = min(len(first), len(second))
+    return first[:both], second[:both]
+
+
+def better(record: Record, key: str, higher: Named, lower: Named, seeds: Sequence[int]) -> None:
+    """Decide whether a setting is above another, by the seeds that both have; see `above`.
+
+    Args:
+        record: of the lab.
+        key: of the claim, whose margin counts.
+        higher: what should be better or as good: its name, and scores from 0 to 1.
+        lower: what it is compared with.
+        seeds: behind the scores, as many as the longer of the two has.
+    """
+    values, wanted = paired(higher[1], lower[1])
+    above(record, key, (higher[0], values), (lower[0], wanted), seeds[: len(values)])
 
 
 def ahead(
@@ -90,16 +116,23 @@ def ahead(
     compare(
         record,
         "deep",
-        [difference(f"{g}: deep", deep[g], "shallow", shallow[g], -FAR) for g in grounds],
+        [
+            difference(f"{g}: deep", a, "shallow", b, -FAR)
+            for g in grounds
+            for a, b in [paired(deep[g], shallow[g])]
+        ],
         seeds,
         shown="; ".join(f"{g}: {percent({'deep': deep[g]})}" for g in grounds),
         numbers=numbers,
     )
-    leads = [[100 * d for d in differences(deep[g], shallow[g])] for g in (tagging, classes)]
+    leads = [
+        [100 * d for d in differences(*paired(deep[g], shallow[g]))] for g in (tagging, classes)
+    ]
+    more = differences(*paired(*leads))
     return compare(
         record,
         "tagging",
-        [measured(f"lead on {tagging} minus lead on {classes}", differences(*leads))],
+        [measured(f"lead on {tagging} minus lead on {classes}", more)],
         seeds,
         fails=f"here the lead is larger on {classes}",
         numbers=numbers,
@@ -122,9 +155,11 @@ def length(
     """
     if not all({SHORT, LONG} <= own.keys() for own in (classes, tagging)):
         return record.unmeasured("length")
+    few, many = paired(classes[SHORT], classes[LONG])
+    long, short = paired(tagging[LONG], tagging[SHORT])
     effects = [
-        difference(f"classes: P={SHORT}", classes[SHORT], f"P={LONG}", classes[LONG], AS_GOOD),
-        difference(f"tagging: P={LONG}", tagging[LONG], f"P={SHORT}", tagging[SHORT]),
+        difference(f"classes: P={SHORT}", few, f"P={LONG}", many, AS_GOOD),
+        difference(f"tagging: P={LONG}", long, f"P={SHORT}", short),
     ]
     return compare(
         record,
@@ -151,7 +186,7 @@ def comparable(record: Record, deep: Scores, full: Scores, seeds: Sequence[int])
     grounds = [ground for ground in deep if deep[ground] and full.get(ground)]
     if not grounds:
         return record.unmeasured("full")
-    pairs = {g: (deep[g], full[g][: len(deep[g])]) for g in grounds}
+    pairs = {g: paired(deep[g], full[g]) for g in grounds}
     return compare(
         record,
         "full",

@@ -150,8 +150,10 @@ def plan(
     groups = {
         "stored": group("tagging", [tagging[n] for n in methods], SEEDS, True),
         "controls": group("tagging", [tagging[n] for n in controls], FEW_SEEDS, True),
-        CLASSES: group(CLASSES, [classes[n] for n in methods], SEEDS, False),
-        "controls, opinions": group(CLASSES, [classes[n] for n in controls], FEW_SEEDS, False),
+        CLASSES: group(CLASSES, [classes[n] for n in methods[:2]], SEEDS, False),
+        "controls, opinions": group(
+            CLASSES, [classes[n] for n in ("full", *controls)], FEW_SEEDS, False
+        ),
         "movies": group("movies", [real[n] for n in real], FEW_SEEDS, False),
         "verbalizer": group(CLASSES, [word], SEEDS, False),
     }
@@ -286,8 +288,7 @@ def without_layers(attachment: Attachment, tokenizer: Any, data: Task) -> dict[s
         return scores(data, evaluate(model, tokenizer, data.test))[headline(data)]
 
     found = {"none": score()}
-    (prefix,) = (m for m in attachment.insertions() if isinstance(m, Prefix))
-    for path in prefix.widths:
+    for path in _prefix(attachment).widths:
         with without_rows(model.get_submodule(path)):
             found[str(layer_of(path))] = score()
     return found
@@ -304,7 +305,14 @@ def _loaded(
 def _mass(trial: Trial, seed: int, place: Place) -> list[float]:
     """The attention on the rows of each layer, on texts of the validation split."""
     attachment, tokenizer, data = _loaded(trial, seed, place)
-    return attention_mass(attachment, text_batch(tokenizer, data))
+    mass = attention_mass(attachment, text_batch(tokenizer, data))
+    layers = {layer_of(path) for path in _prefix(attachment).widths}
+    return [share if layer in layers else 0.0 for layer, share in enumerate(mass, start=1)]
+
+
+def _prefix(attachment: Attachment) -> Prefix:
+    (prefix,) = (m for m in attachment.insertions() if isinstance(m, Prefix))
+    return prefix
 
 
 def text_batch(

@@ -31,6 +31,8 @@ class Group:
         backbone: see `load_backbone`; None is the one that the lab was given.
         task: see `load_task`; None is the one that the lab was given.
         noted: whether the lab's record lists these runs.
+        shown: whether figures and claims may use runs of these seeds; False for a grid, whose runs
+            choose a learning rate and are reported nowhere.
 
     Raises:
         ValueError: no seed, or a seed twice.
@@ -41,6 +43,7 @@ class Group:
     backbone: str | None = None
     task: str | None = None
     noted: bool = True
+    shown: bool = True
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):

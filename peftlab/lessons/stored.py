@@ -53,11 +53,14 @@ class StoredRuns:
             task: if it is not the lab's.
 
         Returns:
-            A run for each seed; empty where nothing is stored.
+            A run for each seed; empty where nothing is stored. Seeds that only choose a learning
+            rate are left out, see `Group.shown`.
         """
         trial = self._trial(trial) if isinstance(trial, str) else trial
         where = (backbone or self.backbone, task or self.task)
-        return find_runs(self.study["runs"], trial, *where)
+        hidden = {s for g in self.plan.groups.values() if not g.shown for s in g.seeds}
+        found = find_runs(self.study["runs"], trial, *where)
+        return [run for run in found if run.seed not in hidden]
 
     def scores(self, trial: str | Trial, score: str | None = None) -> list[float]:
         """Find the test scores of the stored runs of a trial; see `runs`.

@@ -33,6 +33,7 @@ def plan(*, rank, **_):
             "elsewhere": Group(trials=[HEAD], seeds=(5,), task="other"),
             "not noted": Group(trials=[one], seeds=(0, 1), noted=False),
             "sweeps": Group(trials=[two], seeds=(0, 1)),
+            "grid": Group(trials=[two], seeds=(100,), noted=False, shown=False),
         },
     )
 
@@ -79,6 +80,7 @@ def lab(where, monkeypatch):
     runs = runs_of(HEAD, where, 0.5, 0.6) + runs_of(ranks[1], where, 0.7, 0.8)
     runs += runs_of(ranks[2], where, 0.8, 0.9)
     runs += [replace(run, task="other", test_accuracy=0.1) for run in runs_of(HEAD, where, 0.0)]
+    runs += [replace(run, seed=100) for run in runs_of(ranks[2], where, 0.2)]  # shown nowhere
     study = {"runs": runs, "command": "make it"}
     monkeypatch.setattr(stored_runs, "stored", lambda name: {"09_toy_sweep": study}[name])
     return session(LESSON, where | {"other": "left alone"})

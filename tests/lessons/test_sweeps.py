@@ -313,7 +313,7 @@ def test_the_deep_prompt_sweep_measures_attention_and_takes_rows_away(tmp_path, 
             "grid": {tried.label: tried},
         },
         groups={
-            "stored": Group(trials=[every, top], seeds=SEEDS),
+            "controls": Group(trials=[every, top], seeds=SEEDS),
             "grid, tagging": Group(trials=[tried], seeds=(100,)),
         },
     )

@@ -144,7 +144,10 @@ def plan(
 
     def group(ground: str, trials: Iterable[Trial], seeds: Sequence[int], noted: bool) -> Group:
         backbone, task = places[ground]
-        return Group(trials=[*trials], seeds=seeds, backbone=backbone, task=task, noted=noted)
+        shown = seeds is not GRID_SEEDS
+        return Group(
+            trials=[*trials], seeds=seeds, backbone=backbone, task=task, noted=noted, shown=shown
+        )
 
     methods, controls = ("deep", "shallow", "full"), ("head", "random")
     groups = {
@@ -255,7 +258,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         test score of the deep prompt with the rows of one layer taken out, by layer, a number for
         each seed.
     """
-    seeds = plan.groups["stored"].seeds
+    seeds = plan.groups["controls"].seeds
     mass = {
         str(value): torch.tensor([_mass(trial, seed, place) for seed in seeds]).mean(0).tolist()
         for name in ("length, tagging", "span, tagging")

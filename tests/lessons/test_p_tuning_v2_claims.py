@@ -71,13 +71,13 @@ def test_the_last_layers_have_to_be_above_the_first(record, last, verdict):
     ],
 )
 def test_length_needs_both_halves(record, classes, tagging, verdict):
-    points = [{5: short, 20: HIGH, 50: long} for short, long in (classes, tagging)]
+    points = [{5: short, 20: long} for short, long in (classes, tagging)]
     verdicts.length(record, *points, SEEDS)
     assert decided(record) == {"length": verdict}
 
 
 def test_length_needs_short_and_long_prompts(record):
-    verdicts.length(record, {5: HIGH}, {5: HIGH, 50: HIGH}, SEEDS)
+    verdicts.length(record, {20: HIGH}, {5: HIGH, 20: HIGH}, SEEDS)
     assert decided(record) == {"length": UNMEASURED}
 
 

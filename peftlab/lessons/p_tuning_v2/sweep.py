@@ -42,13 +42,13 @@ SPANS = {"layers 1 to 3": (1, 3), "layers 4 to 6": (4, 6)}
 EPOCHS = {"tagging": 5, CLASSES: 6, "movies": 3}  # as many as full fine-tuning has
 SOFT = (1e-2, 3e-2, 1e-1)
 GRID = {  # learning rates tried, by ground and method
-    "tagging": {"deep": SOFT, "shallow": SOFT},
-    CLASSES: {"deep": SOFT, "shallow": SOFT, "word": SOFT},
+    "tagging": {"deep": SOFT[1:], "shallow": SOFT[1:]},
+    CLASSES: {"deep": SOFT, "shallow": SOFT},
     "movies": {"deep": SOFT[:2], "shallow": SOFT[:2]},
 }
 RATES = {  # the best of each, on validation; full, head and random as the other labs have them
     "tagging": {"deep": 1e-1, "shallow": 3e-2, "full": 5e-4, "head": 1e-2},
-    CLASSES: {"deep": 3e-2, "shallow": 3e-2, "word": 3e-2, "full": 5e-4, "head": 1e-2},
+    CLASSES: {"deep": 3e-2, "shallow": 3e-2, "full": 5e-4, "head": 1e-2},
     "movies": {"deep": 3e-2, "shallow": 3e-2, "full": 1e-4, "head": 3e-2},
 }
 WORDING, WORDS = "[X] It was [Y].", (("negative", "bad"), ("positive", "good"))
@@ -110,10 +110,7 @@ def plan(
         )
     )
 
-    def verbalizer(ground: str, rate: float) -> Trial:
-        return replace(deep(ground, "verbalizer", rate), wording=WORDING, words=WORDS)
-
-    word = verbalizer(CLASSES, RATES[CLASSES]["word"])
+    word = replace(deep(CLASSES, "verbalizer"), wording=WORDING, words=WORDS)
     longer = {
         ground: replace(deep(ground, f"{ground}, twice the passes"), epochs=2 * EPOCHS[ground])
         for ground in ("tagging", CLASSES)
@@ -122,11 +119,7 @@ def plan(
     series |= {f"passes, {ground}": {"twice": own} for ground, own in longer.items()}
     for name, own in (("length", lengths), ("span", spans)):
         series |= {f"{name}, {ground}": trials for ground, trials in own.items()}
-    makers = {
-        "deep": lambda ground, rate: deep(ground, "", rate),
-        "shallow": shallow,
-        "word": verbalizer,
-    }
+    makers = {"deep": lambda ground, rate: deep(ground, "", rate), "shallow": shallow}
     grid = {
         ground: [
             replace(makers[name](ground, rate), label=f"{ground}, {name}, {rate:g}")

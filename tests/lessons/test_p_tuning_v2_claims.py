@@ -108,6 +108,12 @@ def test_full_fine_tuning_may_have_more_seeds(record):
     assert decided(other) == {"full": UNMEASURED}
 
 
+@pytest.mark.parametrize("longest, verdict", [(224, HOLDS), (400, FAILS)])
+def test_the_shares_are_counted(record, longest, verdict):
+    verdicts.share(record, {"roberta-large": 8, "bert-large": longest}, 0)
+    assert decided(record) == {"share": verdict}
+
+
 @pytest.mark.parametrize(
     "difference, moved, verdict", [(0.0, 1.2, HOLDS), (1e-6, 1.2, FAILS), (0.0, 0.0, FAILS)]
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from peftlab.anatomy.catalog import catalog_config
 from peftlab.ledger.effects import difference, measured
 from peftlab.ledger.record import Record
 from peftlab.ledger.verdicts import AS_GOOD, Claim, Named, above, compare, decide, percent
+from peftlab.methods.p_tuning_v2.method import PTuningV2
 from peftlab.seeds import differences
 
 FAR = 5.0  # points: the least that is "far ahead"; the paper's smallest gap is 5.3
@@ -49,6 +51,11 @@ CLAIMS = {
         "Without the MLP, P-Tuning v2 is the function of prefix-tuning",
         "an implementation of deep prompts, as in prefix-tuning, for understanding tasks",
         "section 3",
+    ),
+    "share": Claim(
+        "The prompts are 0.1 to 3 % of the model",
+        "0.1 % to 3 %, which fits 8 rows on RoBERTa large and 224 rows on BERT large",
+        "section 1, and the released scripts",
     ),
     "full": Claim(
         "The deep prompt is comparable to full fine-tuning",
@@ -194,6 +201,31 @@ def comparable(record: Record, deep: Scores, full: Scores, seeds: Sequence[int])
         seeds,
         shown="; ".join(f"{g}: {percent({'deep': deep[g], 'full': full[g]})}" for g in grounds),
         numbers={g: {"deep": list(a), "full": list(b)} for g, (a, b) in pairs.items()},
+    )
+
+
+def share(record: Record, settings: Mapping[str, int], seed: int) -> None:
+    """Holds when the shortest prompt is 0.1 % of its model and the longest 3 %, rounded.
+
+    Args:
+        record: of the lab.
+        settings: rows by the name of a backbone in `anatomy.catalog`, the shortest prompt first.
+        seed: of the lab; nothing here depends on it.
+    """
+    found = []
+    for name, rows in settings.items():
+        count = PTuningV2(prefix_length=rows).parameter_count(catalog_config(name))
+        found.append(100 * count.stored / count.backbone)
+    decide(
+        record,
+        "share",
+        round(found[0], 1) == 0.1 and round(found[-1]) == 3,
+        ours=", ".join(
+            f"{n}, P={P}: {s:.2f} %" for (n, P), s in zip(settings.items(), found, strict=True)
+        ),
+        seeds=[seed],
+        fails="the counts are others",
+        numbers={"percent": found},
     )
 
 

@@ -106,6 +106,24 @@ def _in_use(
             config._attn_implementation = name
 
 
+@contextmanager
+def without_rows(module: nn.Module) -> Iterator[None]:
+    """Leave the rows of one attention module out, for the length of a `with` block.
+
+    Args:
+        module: an attention module; one without rows stays as it is.
+
+    Yields:
+        Nothing.
+    """
+    own = module.__dict__.pop(_ROWS, None)
+    try:
+        yield
+    finally:
+        if own is not None:
+            module.__dict__[_ROWS] = own
+
+
 def keys_and_values(
     model: PreTrainedModel, paths: Iterable[str], inputs: dict[str, Tensor]
 ) -> dict[str, tuple[Tensor, Tensor]]:

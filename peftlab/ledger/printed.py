@@ -135,6 +135,27 @@ PRINTED: dict[str, tuple[Printed, ...]] = {
             note="3.63 %; the paper names both lengths",
         ),
     ),
+    "p_tuning_v2": (
+        Printed(
+            "RoBERTa large, P = 8 (BoolQ)", "0.1 %", "roberta-large", {"prefix_length": 8}, 393_216
+        ),
+        Printed(
+            "BERT large, P = 224 (CoNLL05, the longest prompt of the scripts)",
+            "3 %",
+            "bert-large",
+            {"prefix_length": 224},
+            11_010_048,
+        ),
+        Printed(
+            "BERT base, P = 20, as PEFT's documentation counts it",
+            "370,178",
+            "bert-base",
+            {"prefix_length": 20},
+            368_640,
+            agrees=False,
+            note="370,178 has the head of two labels in it, 1,538 numbers",
+        ),
+    ),
     "bitfit": (
         Printed("RoBERTa base, all (LoRA's table 2)", "0.1M", "roberta-base", {}, 102_912),
         Printed(

@@ -20,6 +20,7 @@ from peftlab.lessons import (
     exercise,
     lora,
     p_tuning,
+    p_tuning_v2,
     prefix_tuning,
     prompt_tuning,
     start,
@@ -29,10 +30,8 @@ from peftlab.notebooks.files import all_labs, lab_parameters
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LABS = list(all_labs().values())
 ROOT = Path(__file__).parents[2]
-LESSONS = {
-    m.LESSON.lab: m.LESSON
-    for m in (start, lora, adapter, prompt_tuning, prefix_tuning, p_tuning, bitfit)
-}
+TAUGHT = (start, lora, adapter, prompt_tuning, prefix_tuning, p_tuning, p_tuning_v2, bitfit)
+LESSONS = {m.LESSON.lab: m.LESSON for m in TAUGHT}
 
 MADE = os.environ.get("PEFTLAB_GALLERY")  # a folder where `peftlab run` left all labs
 SHORT = ("00_start_here", "05_p_tuning")  # run in seconds; without MADE the others are slow

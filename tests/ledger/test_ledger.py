@@ -17,7 +17,16 @@ from peftlab.ledger.effects import STEPS, Effect, difference, measured, together
 from peftlab.ledger.printed import PRINTED
 from peftlab.ledger.record import Record
 from peftlab.ledger.verdicts import Claim, above, compare, decide
-from peftlab.lessons import adapter, bitfit, lora, p_tuning, prefix_tuning, prompt_tuning, start
+from peftlab.lessons import (
+    adapter,
+    bitfit,
+    lora,
+    p_tuning,
+    p_tuning_v2,
+    prefix_tuning,
+    prompt_tuning,
+    start,
+)
 from peftlab.methods import METHODS
 from peftlab.runs.trial import Run
 from peftlab.seeds import (
@@ -76,7 +85,8 @@ def test_the_paper_prints_counts_that_do_not_reproduce():
 
 
 def test_every_claim_says_what_the_paper_prints_and_where():
-    for own in (start, lora, adapter, prompt_tuning, prefix_tuning, p_tuning, bitfit):
+    every = (start, lora, adapter, prompt_tuning, prefix_tuning, p_tuning, p_tuning_v2, bitfit)
+    for own in every:
         for claim in own.LESSON.claims.values():
             assert claim.statement and claim.paper
             assert claim.where.startswith(("section", "table", "figure"))

@@ -15,15 +15,25 @@ from peftlab import (
     LoRA,
     PrefixTuning,
     PromptTuning,
+    PTuningV2,
     insight,
     load_backbone,
     load_task,
     paths,
 )
 from peftlab.insight import amplification, mean_overlap, stored_updates, weights
-from peftlab.lessons import adapter, bitfit, lora, p_tuning, prefix_tuning, prompt_tuning
+from peftlab.lessons import (
+    adapter,
+    bitfit,
+    lora,
+    p_tuning,
+    p_tuning_v2,
+    prefix_tuning,
+    prompt_tuning,
+)
 from peftlab.lessons.lesson import Group, Place, Plan, sweep
 from peftlab.lessons.lora import sweep as lora_sweep
+from peftlab.lessons.p_tuning_v2 import sweep as deep_sweep
 from peftlab.lessons.prefix_tuning import sweep as prefix_sweep
 from peftlab.lessons.prompt_tuning import sweep as prompt_sweep
 from peftlab.runs import engine
@@ -55,6 +65,7 @@ PARAMETERS = {
         "epochs": 4,
         "examples": 500,
     },
+    p_tuning_v2: {"prefix_length": 20, "learning_rate": 1e-1, "epochs": 5},
     p_tuning: {"template": "[P*3] [X] [P*3] [Y]", "learning_rate": 3e-3, "epochs": 10},
     bitfit: {"sentences": 250, "learning_rate": 1e-2, "epochs": 15},
 }
@@ -364,6 +375,50 @@ def test_an_encoder_gets_no_infix_since_it_reads_both_ways():
         backbone="lab-bert", task="opinions", seed=0, **PARAMETERS[prefix_tuning]
     )
     assert "infix" not in plan.series["place"]
+
+
+def test_the_deep_prompt_sweep_measures_attention_and_takes_rows_away(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    every, top = (
+        Trial(label=label, method=PTuningV2(prefix_length=3, layers=span), learning_rate=1e-2)
+        for label, span in (("all", None), ("top", (2, 2)))
+    )
+    tried = replace(every, label="tagging, deep, 0.1", learning_rate=0.1)
+    plan = Plan(
+        trials={"deep": every},
+        series={
+            "length, tagging": {20: every},
+            "span, tagging": {"top": top},
+            "grid": {tried.label: tried},
+        },
+        groups={
+            "controls": Group(trials=[every, top], seeds=SEEDS),
+            "grid, tagging": Group(trials=[tried], seeds=(100,)),
+        },
+    )
+    study = sweep(p_tuning_v2.LESSON, plan, *arguments(tmp_path))
+    assert list(study["mass"]) == ["20", "top"]
+    assert all(0 < share < 1 for share in study["mass"]["20"])
+    below, above = study["mass"]["top"]
+    assert below == 0 < above < 1  # a layer without rows has no attention on them
+    assert list(study["without"]) == ["none", "1", "2"]
+    wanted = [run.test_accuracy for run in study["runs"] if run.label == "all"]
+    assert study["without"]["none"] == wanted
+    (grid,) = (run for run in study["runs"] if run.seed == 100)
+    assert study["grid"] == {tried.label: grid.validation_accuracy}
+
+
+def test_the_rates_of_lab_06_are_the_best_of_its_stored_grid():
+    """On validation, with a seed that no figure shows."""
+    grid = stored("06_p_tuning_v2_sweep")["grid"]
+    found: dict[tuple[str, str], dict[float, float]] = {}
+    for label, accuracy in grid.items():
+        ground, method, rate = label.split(", ")
+        found.setdefault((ground, method), {})[float(rate)] = accuracy
+    for (ground, method), own in found.items():
+        assert tuple(own) == deep_sweep.GRID[ground][method]
+        assert own[deep_sweep.RATES[ground][method]] == max(own.values())
+    assert not set(deep_sweep.GRID_SEEDS) & {*deep_sweep.SEEDS, *deep_sweep.FEW_SEEDS}
 
 
 def test_a_setting_in_two_groups_runs_once(tmp_path, monkeypatch):

@@ -91,10 +91,10 @@ class PTuningV2(PrefixTuning):
             return found
         first, last = self.layers
         chosen = {
-            stack: {path: own for path, own in modules.items() if first <= _layer(path) <= last}
+            stack: {path: own for path, own in modules.items() if first <= layer_of(path) <= last}
             for stack, modules in found.items()
         }
-        deepest = min(max(map(_layer, modules)) for modules in found.values())
+        deepest = min(max(map(layer_of, modules)) for modules in found.values())
         if last > deepest:
             raise ValueError(
                 f"layers={self.layers}, but this model has {deepest} layers; "
@@ -103,6 +103,13 @@ class PTuningV2(PrefixTuning):
         return chosen
 
 
-def _layer(path: str) -> int:
-    """The layer of an attention module, counted from 1: the first number in its path."""
+def layer_of(path: str) -> int:
+    """Find the layer of an attention module.
+
+    Args:
+        path: of the module.
+
+    Returns:
+        The layer, counted from 1: the first number in the path.
+    """
     return 1 + int(re.search(r"\.(\d+)\.", f".{path}.").group(1))

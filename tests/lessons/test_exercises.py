@@ -278,7 +278,7 @@ def _layer(x, W_attention, W_mlp, A_attention, A_mlp, *, norm=(True, True), own=
         ("LORA_FORWARD", lambda x, W, A, B, alpha: x @ W.T + len(A) / alpha * (x @ A.T @ B.T),
          "right when alpha = 2;"),
         ("LORA_FORWARD", lambda x, W, A, B, alpha: x @ W.T - alpha / len(A) * (x @ A.T @ B.T),
-         "right when A = 0;"),
+         "the update is subtracted"),
         ("LORA_FORWARD", lambda x, W, A, B, alpha: (
             x @ W.T + alpha / len(A) * (x.relu() @ A.T @ B.T)),
          "right when A = 0;"),

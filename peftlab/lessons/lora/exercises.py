@@ -56,6 +56,18 @@ LORA_FORWARD = Exercise(
         "W is transposed: the layer computes W x for each row x, which is x @ W.T": (
             lambda x, W, A, B, alpha: x @ W + alpha / len(A) * (x @ A.T @ B.T)
         ),
+        "you multiply by r; alpha is divided by it": lambda x, W, A, B, alpha: (
+            x @ W.T + alpha * len(A) * (x @ A.T @ B.T)
+        ),
+        "alpha is divided by the root of r, which is rsLoRA's scaling; LoRA divides by r": (
+            lambda x, W, A, B, alpha: x @ W.T + alpha / len(A) ** 0.5 * (x @ A.T @ B.T)
+        ),
+        "the update is subtracted; it is added": lambda x, W, A, B, alpha: (
+            x @ W.T - alpha / len(A) * (x @ A.T @ B.T)
+        ),
+        "x is added once more; a linear layer has no residual": lambda x, W, A, B, alpha: (
+            x + x @ W.T + alpha / len(A) * (x @ A.T @ B.T)
+        ),
     },
     praise="W x + alpha / r B A x. W stays as it is, and with B = 0 nothing changes at the start.",
     neutral={"alpha": 2.0},  # r is 2, so that alpha / r is 1
@@ -113,6 +125,33 @@ FUSED_UPDATE = Exercise(
         "query and value share one A; each target has factors of its own": (
             lambda A_q, B_q, A_v, B_v, alpha: _fused(
                 _delta(A_q, B_q, alpha), torch.zeros(len(B_q), len(B_q)), _delta(A_q, B_v, alpha)
+            )
+        ),
+        "the two B are swapped: query and value each keep their own pair": (
+            lambda A_q, B_q, A_v, B_v, alpha: _fused(
+                _delta(A_q, B_v, alpha), torch.zeros(len(B_q), len(B_q)), _delta(A_v, B_q, alpha)
+            )
+        ),
+        "the zeros stand first; the order is query, key, value": (
+            lambda A_q, B_q, A_v, B_v, alpha: _fused(
+                torch.zeros(len(B_q), len(B_q)), _delta(A_q, B_q, alpha), _delta(A_v, B_v, alpha)
+            )
+        ),
+        "the key's columns hold the value's block; the key stays as it is, so they hold zeros": (
+            lambda A_q, B_q, A_v, B_v, alpha: _fused(
+                _delta(A_q, B_q, alpha), _delta(A_v, B_v, alpha), _delta(A_v, B_v, alpha)
+            )
+        ),
+        "the value's block is not transposed": lambda A_q, B_q, A_v, B_v, alpha: _fused(
+            _delta(A_q, B_q, alpha), torch.zeros(len(B_q), len(B_q)), _delta(A_v, B_v, alpha).T
+        ),
+        "the blocks stand below each other; put them side by side with dim=1": (
+            lambda A_q, B_q, A_v, B_v, alpha: torch.cat(
+                [
+                    _delta(A_q, B_q, alpha).T,
+                    torch.zeros(len(B_q), len(B_q)),
+                    _delta(A_v, B_v, alpha).T,
+                ]
             )
         ),
         "the key block is missing: its columns are there and zero, so the shape is (D, 3 D)": (

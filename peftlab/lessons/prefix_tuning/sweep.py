@@ -24,8 +24,7 @@ from peftlab.tasks import Example, Task, load_task
 from peftlab.training import evaluate
 from peftlab.training.batches import collator, encode
 
-SEEDS = (0, 1, 2)
-CLOSE_SEEDS = (0, 1, 2, 3, 4)  # of settings that lie near to each other
+SEEDS = (0, 1, 2, 3, 4)
 GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on the validation split
 GRID = {  # learning rates tried
     "direct": (1e-1, 3e-1, 1.0),
@@ -36,8 +35,7 @@ GRID = {  # learning rates tried
 }
 RATES = {"direct": 3e-1, "MLP": 1e-2, "full": 3e-3, "adapters": 3e-2, "prompt": 1e-1}
 LENGTH, EPOCHS, BATCH = 10, 4, 4  # of every run that is not about one of them
-LENGTHS = (1, 10, 40)
-FURTHER = (5, 20)  # lengths that decide no claim
+LENGTHS = (1, 5, 10, 20, 40)
 FEW = {50: 6}  # epochs by number of examples
 FEW_BATCH = 2  # examples in a step, where there are few
 WIDTH = 64  # of the MLP, as wide as the backbone
@@ -104,8 +102,7 @@ def plan(
         "random": full(label="random weights", pretrained=False),
         "prompt": prompt(),
     }
-    every = sorted((*LENGTHS, *FURTHER))
-    lengths = {P: prefix(f"prefix, P={P}", prefix_length=P) for P in every}
+    lengths = {P: prefix(f"prefix, P={P}", prefix_length=P) for P in LENGTHS}
     few = {n: prefix(f"prefix, {n} examples", few=n) for n in FEW}
     few_full = {n: full(label=f"full, {n} examples", **_few(n)) for n in FEW}
     places = {"prefix": lengths[LENGTH]}
@@ -134,15 +131,11 @@ def plan(
         "length": lengths,
         "start": starts,
     }
-    clear = [full(), *few.values(), *few_full.values(), *starts.values(), adapter()]
-    close = [*(lengths[P] for P in LENGTHS), mlp(), *places.values(), prompt()]
-    further = [*(lengths[P] for P in FURTHER), trials["random"]]
+    every = [*trials.values(), *(own for found in series.values() for own in found.values())]
     groups = {
-        "stored": Group(trials=[trials["prefix"], *clear], seeds=SEEDS),
-        "close": Group(trials=close, seeds=CLOSE_SEEDS),
-        "further": Group(trials=further, seeds=SEEDS[:1]),
+        "stored": Group(trials=every, seeds=SEEDS),
+        "grid": Group(trials=list(grid.values()), seeds=GRID_SEEDS, noted=False, shown=False),
     }
-    groups["grid"] = Group(trials=list(grid.values()), seeds=GRID_SEEDS, noted=False, shown=False)
     return Plan(trials=trials, series=series | {"grid": grid}, groups=groups)
 
 

@@ -71,6 +71,20 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half, n)
 
 
+def paired(first: Sequence[float], second: Sequence[float]) -> tuple[Sequence[float], ...]:
+    """Cut two settings to the seeds that both have; seeds come in one order.
+
+    Args:
+        first: scores, one for each seed.
+        second: the same of another setting.
+
+    Returns:
+        Both, equally long.
+    """
+    both = min(len(first), len(second))
+    return first[:both], second[:both]
+
+
 def differences(higher: Sequence[float], lower: Sequence[float]) -> list[float]:
     """Subtract seed by seed.
 

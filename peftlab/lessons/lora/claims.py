@@ -9,7 +9,7 @@ from typing import Any
 from peftlab.ledger.effects import TIMES, difference, measured
 from peftlab.ledger.record import Record
 from peftlab.ledger.verdicts import AS_FAST, AS_GOOD, Claim, compare, decide, percent
-from peftlab.seeds import CLOSE
+from peftlab.seeds import CLOSE, paired
 
 EMPHASIS = 4  # directions by which the claim on amplification is decided, as in the paper's table
 
@@ -100,13 +100,12 @@ def quality(record: Record, scores: Mapping[str, Sequence[float]], seeds: Sequen
     if not (scores["LoRA"] and scores["full"]):
         return record.unmeasured("quality")
     record.data["separation"] = {n: 100 * fmean(values) for n, values in scores.items() if values}
-    both = min(len(scores["LoRA"]), len(scores["full"]))  # some ranks have fewer seeds
-    lora, full = scores["LoRA"][:both], scores["full"][:both]
+    lora, full = paired(scores["LoRA"], scores["full"])  # some ranks have fewer seeds
     compare(
         record,
         "quality",
         [difference("LoRA", lora, "full", full, AS_GOOD)],
-        seeds[:both],
+        seeds[: len(lora)],
         shown=percent(scores),
         fails="LoRA stays more than 2 points behind on this task and size",
         numbers=dict(scores),

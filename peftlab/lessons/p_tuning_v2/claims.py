@@ -9,7 +9,7 @@ from peftlab.ledger.effects import difference, measured
 from peftlab.ledger.record import Record
 from peftlab.ledger.verdicts import AS_GOOD, Claim, Named, above, compare, decide, percent
 from peftlab.methods.p_tuning_v2.method import PTuningV2
-from peftlab.seeds import differences
+from peftlab.seeds import differences, paired
 
 FAR = 5.0  # points: the least that is "far ahead"; the paper's smallest gap is 5.3
 SHORT, LONG = 5, 20  # rows of a short and of a longer prompt
@@ -65,20 +65,6 @@ CLAIMS = {
         printed=(0.2, -2.1),
     ),
 }
-
-
-def paired(first: Sequence[float], second: Sequence[float]) -> tuple[Sequence[float], ...]:
-    """Cut two settings to the seeds that both have; seeds come in one order.
-
-    Args:
-        first: scores, one for each seed.
-        second: the same of another setting.
-
-    Returns:
-        Both, equally long.
-    """
-    both = min(len(first), len(second))
-    return first[:both], second[:both]
 
 
 def better(record: Record, key: str, higher: Named, lower: Named, seeds: Sequence[int]) -> None:

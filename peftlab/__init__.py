@@ -17,7 +17,7 @@ _FUNCTIONS = {
 
 def _methods() -> dict[str, Any]:
     """The classes of the methods by their names in Python."""
-    registry = import_module("peftlab.methods").METHODS
+    registry = import_module("peftlab.methods").COUNTED
     return {method.__name__: method for method in registry.values()}
 
 

@@ -11,8 +11,8 @@ import click
 from peftlab import anatomy
 from peftlab.anatomy.catalog import CATALOG, catalog_config, folder_config
 from peftlab.cli.main import Refused
-from peftlab.methods import METHODS
-from peftlab.methods.base import Method
+from peftlab.methods import COUNTED
+from peftlab.methods.base import Described
 from peftlab.methods.hyperparameters import declared
 from peftlab.text import text_table
 
@@ -25,7 +25,7 @@ from peftlab.text import text_table
     metavar="NAME",
     help="A name of the catalog, or a local folder with a config.json.",
 )
-@click.option("--method", type=click.Choice(list(METHODS)), help="All of them without this.")
+@click.option("--method", type=click.Choice(list(COUNTED)), help="All of them without this.")
 @click.option(
     "-o",
     "options",
@@ -65,8 +65,8 @@ def count(
         config, head = _architecture(backbone, head, labels)
         rows = [
             {"method": name, "backbone_name": backbone, "head_name": head}
-            | _counted(METHODS[name], options, config, head)
-            for name in ([method] if method else METHODS)
+            | _counted(COUNTED[name], options, config, head)
+            for name in ([method] if method else COUNTED)
         ]
         if all("refused" in row for row in rows):
             raise ValueError(rows[0]["refused"])
@@ -94,7 +94,7 @@ def _architecture(backbone: str, head: str | None, labels: int) -> tuple[Any, st
 
 
 def _counted(
-    kind: type[Method], options: tuple[str, ...], config: Any, head: str | None
+    kind: type[Described], options: tuple[str, ...], config: Any, head: str | None
 ) -> dict[str, Any]:
     """The settings of one method and its count, or the reason why there is none."""
     method = kind(**_hyperparameters(kind, options))
@@ -105,7 +105,7 @@ def _counted(
     return {"hyperparameters": method.hyperparameters()} | found
 
 
-def _hyperparameters(kind: type[Method], options: tuple[str, ...]) -> dict[str, Any]:
+def _hyperparameters(kind: type[Described], options: tuple[str, ...]) -> dict[str, Any]:
     """The values of `-o KEY=VALUE`, each read by its declaration."""
     known = declared(kind)
     values = {}

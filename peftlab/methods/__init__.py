@@ -2,7 +2,7 @@
 
 The registry is the list of imports below, one line for each method; `METHODS` is made of them, in
 their order. The public names of peftlab, the command line, the panels and the contract tests all
-read `METHODS`, so that a new method needs one line here.
+read `METHODS` or `COUNTED`, so that a new method needs one line here.
 """
 
 from peftlab.anatomy import ParameterCount
@@ -16,6 +16,7 @@ from peftlab.methods.prefix_tuning.method import PrefixTuning
 from peftlab.methods.p_tuning.method import PTuning
 from peftlab.methods.p_tuning_v2.method import PTuningV2
 from peftlab.methods.bitfit.method import BitFit
+from peftlab.methods.distillation.method import Distillation
 from peftlab.methods.baselines import FullFineTuning, HeadOnly, TopLayers
 # isort: on
 
@@ -25,3 +26,6 @@ METHODS: dict[str, type[Method]] = {
     for kind in list(globals().values())
     if isinstance(kind, type) and issubclass(kind, Method) and kind is not Method
 }
+
+#: What can be counted: the methods, and distillation, which builds a student instead of attaching.
+COUNTED: dict[str, type[Method] | type[Distillation]] = METHODS | {Distillation.name: Distillation}

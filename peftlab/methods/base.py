@@ -40,12 +40,8 @@ class Paper:
         return f"https://arxiv.org/abs/{self.arxiv}"
 
 
-class Method:
-    """The contract of a method.
-
-    A method is a frozen, keyword-only dataclass. Its fields are hyperparameters, declared as in
-    `peftlab.methods.hyperparameters`. It attaches itself to a model in place. It also counts, in
-    closed form and without a model, how many parameters it adds.
+class Described:
+    """Hyperparameters that are checked as they are declared, in a frozen dataclass.
 
     Attributes:
         name: on the command line and in files, such as "prompt_tuning".
@@ -61,6 +57,19 @@ class Method:
         """Check every hyperparameter by its declaration, and keep it in its usual form."""
         for name, declaration in declared(self).items():
             object.__setattr__(self, name, declaration.check(name, getattr(self, name)))
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The hyperparameters as plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+class Method(Described):
+    """The contract of a method.
+
+    A method is a frozen, keyword-only dataclass. Its fields are hyperparameters, declared as in
+    `peftlab.methods.hyperparameters`. It attaches itself to a model in place. It also counts, in
+    closed form and without a model, how many parameters it adds.
+    """
 
     def attach(self, model: Any) -> Attachment:
         """Freeze the backbone and add what this method trains, in place.
@@ -130,7 +139,3 @@ class Method:
             The same tensors, by the names that they have today.
         """
         return stored
-
-    def hyperparameters(self) -> dict[str, Any]:
-        """The hyperparameters as plain values, ready for JSON."""
-        return dataclasses.asdict(self)

@@ -173,6 +173,23 @@ def mask_tokens(
     """
     special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
     hidden = (torch.rand(ids.shape, generator=generator) < MASKED) & ~special
+    return hide(ids, hidden, tokenizer, generator)
+
+
+def hide(
+    ids: Tensor, hidden: Tensor, tokenizer: PreTrainedTokenizerBase, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Hide most of the tokens that were chosen: 80 % by [MASK], 10 % by a random token.
+
+    Args:
+        ids: (B, T).
+        hidden: (B, T), True where a token was chosen.
+        tokenizer: says which token is [MASK].
+        generator: the source of randomness.
+
+    Returns:
+        Inputs and labels, both (B, T). A label is -100 where the token was not chosen.
+    """
     kind = torch.rand(ids.shape, generator=generator)
     other = torch.randint(len(tokenizer), ids.shape, generator=generator)
     inputs = torch.where(hidden & (kind < 0.8), tokenizer.mask_token_id, ids)

@@ -11,6 +11,7 @@ Axes: B rows, T tokens, D width.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import platform
@@ -28,7 +29,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from peftlab.backbones import quiet
 from peftlab.files import versions, write_whole
 from peftlab.pretraining.card import write_checksums
-from peftlab.pretraining.corpus import token_rows
+from peftlab.pretraining.corpus import corpus_version, token_rows
 from peftlab.pretraining.recipes import SCATTERED, Recipe
 from peftlab.pretraining.resume import CHECKPOINT, checkpoint, resume, tokenizer_of
 from peftlab.pretraining.start import loss_of, new_model
@@ -75,7 +76,8 @@ def pretrain(
         betas=(0.9, 0.98),
         fused=True,
     )
-    state = resume(recipe, work, model, optimizer)
+    settings = dataclasses.asdict(recipe) | {"corpus": corpus_version()}
+    state = resume(settings, work, model, optimizer)
     held_out = token_rows(tokenizer, recipe, -2, 16)
     bar = tqdm(
         total=recipe.steps,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,24 +101,25 @@ def checkpoint(
 
 
 def resume(
-    recipe: Recipe, work: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer
+    settings: dict[str, Any], work: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
     """Read the last checkpoint, if there is one, into the model and the optimizer.
 
     Args:
-        recipe: of the run; that of the checkpoint must be equal.
+        settings: everything that decides the run, ready for JSON; those of the checkpoint must be
+            equal.
         work: the folder of the run.
         model: gets the weights.
         optimizer: gets the state of each parameter.
 
     Returns:
-        The progress of the run: recipe, steps done, seconds, loss curve.
+        The progress of the run: its settings as "recipe", steps done, seconds, loss curve.
 
     Raises:
-        ValueError: the checkpoint is damaged, or belongs to another recipe.
+        ValueError: the checkpoint is damaged, or belongs to a run of other settings.
     """
     path = work / CHECKPOINT
-    settings = json.loads(json.dumps(dataclasses.asdict(recipe))) | {"corpus": corpus_version()}
+    settings = json.loads(json.dumps(settings))  # as the checkpoint gives them back: no tuples
     if not path.is_file():
         return {"recipe": settings, "step": 0, "seconds": 0.0, "curve": []}
     try:

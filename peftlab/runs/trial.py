@@ -17,6 +17,7 @@ import torch
 from peftlab.attach import Attachment
 from peftlab.backbones import load_backbone
 from peftlab.methods.base import Method
+from peftlab.methods.distillation.method import Distillation
 from peftlab.refuse import require_number
 from peftlab.tasks import Task, load_task, verbalized, worded
 from peftlab.tasks.scores import scores, scores_by
@@ -39,6 +40,8 @@ class Trial:
         wording: a template that the texts are put into, such as "[X] [Y]"; see `Task.rephrase` and
             `tasks.verbalized`.
         words: pairs of label and word, which make the task a cloze with the word at [Y].
+        distillation: the backbone is a teacher that was fine-tuned for the task, and a student of
+            it is trained; None trains the backbone itself.
 
     Raises:
         TypeError: a number is none.
@@ -55,6 +58,7 @@ class Trial:
     examples: int | None = None
     wording: str | None = None
     words: tuple[tuple[str, str], ...] = ()
+    distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
         require_number("learning_rate", self.learning_rate, 1e-12, 1e3, example=1e-3)
@@ -65,6 +69,8 @@ class Trial:
     def settings(self) -> dict[str, Any]:
         """Everything that decides the outcome, as plain values."""
         more = {"examples": self.examples, "wording": self.wording, "words": self.words or None}
+        if self.distillation:
+            more["distillation"] = self.distillation.hyperparameters()
         return {
             "method": self.method.name,
             "hyperparameters": json.loads(json.dumps(self.method.hyperparameters())),
@@ -252,6 +258,10 @@ def run_trial(
     """
     task = trial.task(task_name)
     model, tokenizer = load_backbone(backbone, task, pretrained=trial.pretrained, seed=seed)
+    loss = None
+    if trial.distillation:
+        teacher, model = model, trial.distillation.student(model, seed)
+        loss = trial.distillation.distiller(teacher, model).loss
     torch.manual_seed(seed)
     attachment = trial.method.attach(model)
     history = train(
@@ -264,6 +274,7 @@ def run_trial(
         warmup=trial.warmup,
         seed=seed,
         progress=progress,
+        loss=loss,
     )
     found = evaluate(model, tokenizer, task.test)
     kinds = "kind" in task.test[0].tags

@@ -10,13 +10,14 @@ import dataclasses
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
@@ -84,6 +85,7 @@ def train(
     seed: int = 0,
     validate: bool = True,
     progress: bool = True,
+    loss: Callable[[dict[str, Tensor]], Tensor] | None = None,
 ) -> History:
     """Train with AdamW, linear warmup and linear decay, on batches of similar lengths.
 
@@ -107,6 +109,8 @@ def train(
         seed: decides the order of the batches, and dropout.
         validate: whether to evaluate after each epoch.
         progress: whether to show a bar with the loss and the time left.
+        loss: gives the loss of a batch, such as that of a student (`Distiller.loss`); None takes
+            the model's own.
 
     Returns:
         The losses and learning rates of all steps, and what validation gave.
@@ -151,10 +155,10 @@ def train(
                 now = learning_rate * rate(len(history.losses), total, rise)
                 for group in optimizer.param_groups:
                     group["lr"] = now * group["scale"]
-                loss = model(**batch).loss
-                accelerator.backward(loss)
+                lost = model(**batch).loss if loss is None else loss(batch)
+                accelerator.backward(lost)
                 norm = accelerator.clip_grad_norm_(attachment.parameters(), max_grad_norm)
-                value = loss.item()
+                value = lost.item()
                 if not (math.isfinite(value) and math.isfinite(float(norm))):
                     cause = _diagnosis(attachment, history, value, float(norm), now)
                     raise NonFiniteLossError(cause, history)

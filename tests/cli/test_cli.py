@@ -15,7 +15,7 @@ from peftlab import __version__, paths
 from peftlab.anatomy.catalog import catalog_config
 from peftlab.backbones import transformers_config
 from peftlab.cli import main
-from peftlab.methods import METHODS
+from peftlab.methods import COUNTED
 from peftlab.methods.lora.method import LoRA
 from peftlab.notebooks import execute as runner
 from peftlab.notebooks.execute import Failure, Outcome
@@ -216,7 +216,7 @@ def test_count_as_json_is_the_methods_count_with_its_settings():
 
 def test_count_without_a_method_lists_all_and_without_a_backbone_takes_minilm():
     rows = count()
-    assert [row["method"] for row in rows] == list(METHODS)
+    assert [row["method"] for row in rows] == list(COUNTED)
     assert {row["backbone_name"] for row in rows} == {"minilm"}
     table = invoke("count").stdout
     assert f"{rows[0]['trained']:,}" in table and "optimizer MiB" in table

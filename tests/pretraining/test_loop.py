@@ -92,7 +92,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 def test_a_changed_corpus_is_another_run(tmp_path, monkeypatch):
     recipe = RECIPES["gpt2"]
     pretrain(recipe, tmp_path, progress=False)
-    monkeypatch.setattr(resume, "corpus_version", lambda: "another")
+    monkeypatch.setattr(pretraining, "corpus_version", lambda: "another")
     with pytest.raises(ValueError, match="corpus differ"):
         pretrain(recipe, tmp_path, progress=False)
 
@@ -102,7 +102,8 @@ def test_what_is_left_loads_as_a_bundled_backbone_with_its_card(family, tmp_path
     recipe = RECIPES[family]
     monkeypatch.setattr(paths, "DATASETS", tmp_path)
     folder = tmp_path / "backbones" / recipe.name
-    monkeypatch.setattr(resume, "corpus_version", lambda: "a version")
+    for module in (resume, pretraining):
+        monkeypatch.setattr(module, "corpus_version", lambda: "a version")
     assert pretrain(recipe, tmp_path / "backbones", progress=False) == folder
     model, tokenizer = load_language_model(recipe.name)
     assert isinstance(model, GPT2LMHeadModel if family == "gpt2" else BertForMaskedLM)

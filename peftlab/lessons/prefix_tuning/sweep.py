@@ -25,6 +25,8 @@ from peftlab.training import evaluate
 from peftlab.training.batches import collator, encode
 
 SEEDS = (0, 1, 2, 3, 4)
+MORE_SEEDS = tuple(range(12))  # where differences are small: length, MLP, place of the rows
+FEW_SEEDS = SEEDS[:3]  # where a run takes minutes
 GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on the validation split
 GRID = {  # learning rates tried
     "direct": (1e-1, 3e-1, 1.0),
@@ -36,7 +38,9 @@ GRID = {  # learning rates tried
 RATES = {"direct": 3e-1, "MLP": 1e-2, "full": 3e-3, "adapters": 3e-2, "prompt": 1e-1}
 LENGTH, EPOCHS, BATCH = 10, 4, 4  # of every run that is not about one of them
 LENGTHS = (1, 5, 10, 20, 40)
-FEW = {50: 6}  # epochs by number of examples
+PASSES = (4, 16, 64)  # epochs, to see whether a prefix has arrived
+PROMPTS = (1, 10, 20)  # rows of a prompt before the input, as in the paper's table 4
+FEW = {50: 6, 100: 6, 200: 6}  # epochs by number of examples
 FEW_BATCH = 2  # examples in a step, where there are few
 WIDTH = 64  # of the MLP, as wide as the backbone
 BOTTLENECK = 16  # of the larger adapters
@@ -81,8 +85,11 @@ def plan(
         method = PrefixTuning(**{"prefix_length": LENGTH, "reparametrization_width": 0} | options)
         return trial(label, method, rate, **_few(few))
 
+    def direct(rate: float) -> Trial:
+        return prefix(f"rows by themselves, {rate:g}", rate)
+
     def mlp(rate: float = RATES["MLP"]) -> Trial:
-        return prefix("prefix with an MLP", rate, reparametrization_width=WIDTH)
+        return prefix(f"prefix with an MLP, {rate:g}", rate, reparametrization_width=WIDTH)
 
     def prompt(rate: float = RATES["prompt"], P: int = LENGTH) -> Trial:
         return trial(f"prompt tuning, P={P}", PromptTuning(prompt_length=P), rate)
@@ -108,12 +115,14 @@ def plan(
     places = {"prefix": lengths[LENGTH]}
     if "causal_lm" in anatomy.family(model.config).outputs:  # the others read both ways
         places["infix"] = prefix("infix", infix_after=mark[-1])
+    longer = {n: replace(lengths[LENGTH], label=f"prefix, {n} epochs", epochs=n) for n in PASSES}
+    longer_full = {n: full(label=f"full, {n} epochs", epochs=n) for n in PASSES[:2]}
     starts = {
         "by chance": few[min(FEW)],
         "real words": prefix("prefix, real words", few=min(FEW), init_tokens=words),
     }
     makers = {
-        "direct": lambda rate: prefix("", rate),
+        "direct": direct,
         "MLP": mlp,
         "full": full,
         "adapters": adapter,
@@ -130,10 +139,20 @@ def plan(
         "place": places,
         "length": lengths,
         "start": starts,
+        "epochs": longer,
+        "epochs, full": longer_full,
+        "prompt length": {P: prompt(P=P) for P in PROMPTS},
+        "rate": {rate: direct(rate) for rate in GRID["direct"]},
+        "rate, MLP": {rate: mlp(rate) for rate in GRID["MLP"]},
     }
+    slow = longer[PASSES[-1]]
     every = [*trials.values(), *(own for found in series.values() for own in found.values())]
+    every = [trial for trial in every if trial is not slow]
+    small = [*lengths.values(), mlp(), *places.values()]
     groups = {
         "stored": Group(trials=every, seeds=SEEDS),
+        "more": Group(trials=small, seeds=MORE_SEEDS, noted=False),
+        "long": Group(trials=[slow], seeds=FEW_SEEDS, noted=False),
         "grid": Group(trials=list(grid.values()), seeds=GRID_SEEDS, noted=False, shown=False),
     }
     return Plan(trials=trials, series=series | {"grid": grid}, groups=groups)

@@ -111,6 +111,7 @@ class Lesson:
         settings: names of the lab's parameters that its record keeps.
         claims: what the lab has to decide, by key.
         plan: takes `settings` by name and gives the plan; None where the lab trains no trial.
+        prepare: takes plan and place of a sweep, and makes what its groups name as backbones.
         findings: takes plan, runs and place of a sweep, and gives what is computed from the runs
             and their checkpoints, ready for JSON.
         score: which score of a run the lab shows and judges, where its task has that score; see
@@ -125,6 +126,7 @@ class Lesson:
     settings: Sequence[str] = ("backbone", "task", "seed")
     claims: Mapping[str, Claim] = field(default_factory=dict)
     plan: Callable[..., Plan] | None = None
+    prepare: Callable[[Plan, Place], None] | None = None
     findings: Callable[[Plan, list[Run], Place], dict[str, Any]] | None = None
     score: str = "accuracy"
 
@@ -148,6 +150,8 @@ def sweep(lesson: Lesson, plan: Plan, backbone: str, task: str) -> dict[str, Any
     """
     place = Place(backbone, task, f"{lesson.lab}_runs")
     runs: list[Run] = []
+    if lesson.prepare:
+        lesson.prepare(plan, place)
     for group in plan.groups.values():
         found = run_trials(
             distinct(group.trials),

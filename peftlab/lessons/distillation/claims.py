@@ -1,0 +1,225 @@
+"""How lab 08 decides the claims of DistilBERT: from measured numbers to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from peftlab.anatomy import ParameterCount
+from peftlab.ledger.effects import TIMES, difference, measured
+from peftlab.ledger.record import Record
+from peftlab.ledger.verdicts import AS_GOOD, Claim, Named, above, compare, decide, percent
+from peftlab.seeds import paired
+
+KEPT = 0.97  # of the teacher's accuracy
+FASTER = 1.6  # times, the paper's "60 % faster"
+
+CLAIMS = {
+    "kept": Claim(
+        "The student keeps 97 % of its teacher's accuracy",
+        "GLUE 77.0 of 79.5, which is 96.9 %",
+        "section 4, table 1",
+        printed=(100 * (0.770 - KEPT * 0.795),),
+    ),
+    "smaller": Claim(
+        "The student is 40 % smaller",
+        "66 of 110 million parameters",
+        "section 4, table 3",
+    ),
+    "faster": Claim(
+        "The student is 60 % faster",
+        "410 s against 668 s for the development set of STS-B, one CPU, batch 1: 1.63 times",
+        "section 4, table 3",
+        margin=-FASTER,
+        printed=(668 / 410,),
+    ),
+    "soft": Claim(
+        "Without the soft targets the student is worse",
+        "GLUE -2.96 without them",
+        "section 4.2, table 4",
+        printed=(2.96,),
+    ),
+    "cosine": Claim(
+        "Without the cosine the student is worse",
+        "GLUE -1.46 without it",
+        "section 4.2, table 4",
+        printed=(1.46,),
+    ),
+    "hard": Claim(
+        "Without the masked tokens the student is hardly worse",
+        "GLUE -0.31 without them, the smallest loss",
+        "section 4.2, table 4",
+        margin=AS_GOOD,
+        printed=(-0.31,),
+    ),
+    "start": Claim(
+        "The start from the teacher's layers matters more than any of the losses",
+        "GLUE -3.69 from a random start, against -2.96 without the soft targets",
+        "section 4.2, table 4",
+        printed=(0.73, 2.23, 3.38),
+    ),
+    "layers": Claim(
+        "Layers from all over the teacher are a better start than the first or the last ones",
+        "one out of two; nothing else is reported",
+        "section 2, and the authors' code",
+    ),
+    "alone": Claim(
+        "At equal steps the teacher helps: without it the same student is worse",
+        "not reported: its ablation always keeps one loss of the teacher",
+        "missing in section 4.2",
+    ),
+    "longer": Claim(
+        "At equal time the teacher helps: without it there is time for more steps",
+        "not reported",
+        "missing in section 4.2",
+    ),
+    "task": Claim(
+        "A fine-tuned teacher helps to learn the task itself",
+        "SQuAD F1 86.9 with a second distillation, 85.8 without",
+        "section 4.1, table 2",
+        printed=(1.1,),
+    ),
+    "LoRA": Claim(
+        "LoRA on the student is as good as fine-tuning the whole student",
+        "not reported: the two roads of this course, together",
+        "this lab",
+        margin=AS_GOOD,
+    ),
+}
+
+
+def better(record: Record, key: str, higher: Named, lower: Named, seeds: Sequence[int]) -> None:
+    """Decide whether a setting is above another, or as good, by the seeds that both have.
+
+    Args:
+        record: of the lab.
+        key: of the claim, whose margin counts.
+        higher: what should be better: its name, and accuracies from 0 to 1.
+        lower: what it is compared with.
+        seeds: behind the accuracies, as many as the longer of the two has.
+    """
+    values, wanted = paired(higher[1], lower[1])
+    above(record, key, (higher[0], values), (lower[0], wanted), seeds[: len(values)])
+
+
+def kept(record: Record, student: Named, teacher: Named, seeds: Sequence[int]) -> None:
+    """Holds when the student is at 97 % of the teacher's accuracy, or above.
+
+    Args:
+        record: of the lab.
+        student: its name, and accuracies from 0 to 1, one for each seed.
+        teacher: the same of the teacher.
+        seeds: behind the accuracies.
+    """
+    if not (student[1] and teacher[1]):
+        return record.unmeasured("kept")
+    ours, theirs = paired(student[1], teacher[1])
+    apart = [100 * (s - KEPT * t) for s, t in zip(ours, theirs, strict=True)]
+    share = sum(ours) / sum(theirs)
+    return compare(
+        record,
+        "kept",
+        [measured(f"{student[0]} minus 97 % of {teacher[0]}", apart)],
+        seeds[: len(ours)],
+        shown=f"{percent(dict([student, teacher]))}, which is {100 * share:.1f} %",
+        fails=f"it keeps {100 * share:.1f} % here",
+        numbers={student[0]: list(ours), teacher[0]: list(theirs)},
+    )
+
+
+def smaller(record: Record, counts: Mapping[str, ParameterCount], seed: int) -> None:
+    """Holds when the paper's student is 40 % smaller, rounded to tens.
+
+    Args:
+        record: of the lab.
+        counts: by name of the teacher, that of the paper first.
+        seed: of the lab; nothing here depends on it.
+    """
+    less = {name: 100 * (1 - count.share) for name, count in counts.items()}
+    decide(
+        record,
+        "smaller",
+        round(next(iter(less.values())), -1) == 40,
+        ours=", ".join(f"{name}: {value:.1f} % smaller" for name, value in less.items()),
+        seeds=[seed],
+        fails="the counts are others",
+        numbers=less,
+    )
+
+
+def faster(record: Record, ratios: Sequence[float], seed: int) -> None:
+    """Holds when the teacher needs more than 1.6 times the student's time for a batch.
+
+    Args:
+        record: of the lab.
+        ratios: the teacher's time divided by the student's, one for each timing.
+        seed: of the lab.
+    """
+    compare(
+        record,
+        "faster",
+        [measured("teacher's time over the student's", ratios, -FASTER, TIMES, over="timings")],
+        [seed],
+        shown=f"{median(ratios):.2f} times in the middle of {len(ratios)} timings",
+        numbers={"ratios": list(ratios)},
+    )
+
+
+def start(
+    record: Record,
+    random: Sequence[float],
+    without: Mapping[str, Sequence[float]],
+    seeds: Sequence[int],
+) -> None:
+    """Holds when the random start is below every student that lacks one loss.
+
+    Args:
+        record: of the lab.
+        random: accuracies from 0 to 1 of the random start, one for each seed.
+        without: the same of the students without one of the losses, by their names.
+        seeds: behind the accuracies.
+    """
+    if not (random and all(without.values())):
+        return record.unmeasured("start")
+    return compare(
+        record,
+        "start",
+        [difference(name, *_order(own, random)) for name, own in without.items()],
+        seeds,
+        shown=percent({"random start": random} | dict(without)),
+        numbers={"random": list(random)} | {name: list(own) for name, own in without.items()},
+    )
+
+
+def _order(
+    own: Sequence[float], random: Sequence[float]
+) -> tuple[Sequence[float], str, Sequence[float]]:
+    first, second = paired(own, random)
+    return first, "random start", second
+
+
+def layers(
+    record: Record, spread: Named, others: Mapping[str, Sequence[float]], seeds: Sequence[int]
+) -> None:
+    """Holds when the layers from all over are above each other choice.
+
+    Args:
+        record: of the lab.
+        spread: their name, and accuracies from 0 to 1, one for each seed.
+        others: the same of the other choices, by name.
+        seeds: behind the accuracies.
+    """
+    if not (spread[1] and all(others.values())):
+        return record.unmeasured("layers")
+    effects = []
+    for name, own in others.items():
+        first, second = paired(spread[1], own)
+        effects.append(difference(spread[0], first, name, second))
+    return compare(
+        record,
+        "layers",
+        effects,
+        seeds[: min(len(own) for own in others.values())],
+        shown=percent(dict([spread]) | dict(others)),
+        numbers={spread[0]: list(spread[1])} | {name: list(own) for name, own in others.items()},
+    )

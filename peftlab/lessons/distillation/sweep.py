@@ -1,0 +1,350 @@
+"""What lab 08 trains: students of lab-bert on text, students of a fine-tuned minilm on a task.
+
+On text a student learns from lab-bert, and is then fine-tuned on the lab's task with few examples.
+On `movies` minilm is fine-tuned first; then it teaches the task itself to a student of three layers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from peftlab.attach import Attachment
+from peftlab.backbones import load_backbone, quiet
+from peftlab.lessons.lesson import Group, Place, Plan
+from peftlab.methods.baselines import FullFineTuning, HeadOnly
+from peftlab.methods.distillation.method import Distillation
+from peftlab.methods.lora.method import LoRA
+from peftlab.pretraining.corpus import corpus
+from peftlab.pretraining.distill import distill
+from peftlab.runs.engine import run_folder, run_trials
+from peftlab.runs.trial import Run, Trial
+
+FOLDER = "08_distilbert_runs"
+SEEDS = (0, 1, 2, 3, 4)
+FEW_SEEDS = (0, 1, 2)  # what no claim but that of the layers rests on
+GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on held-out text or validation
+SHARD, PHASE = 1000, "polarity"  # of the corpus; lab-bert's own training ends with this phase
+TEXTS = 6000
+STEPS, BATCH = 300, 16
+LONGER = 1.5  # so many times as many steps take as long without a teacher
+REAL = ("minilm", "movies")
+REAL_EXAMPLES = 1000
+TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
+GRID = {  # learning rates tried
+    "text": (1e-3, 2e-3, 4e-3),
+    "fine-tuning": (2e-4, 5e-4, 1e-3),
+    "movies": (1e-4, 3e-4),
+}
+RATES = {"text": 2e-3, "teacher": 5e-4, "student": 5e-4, "LoRA": 5e-3, "head": 1e-2, "movies": 1e-4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Student:
+    """A student that learns on text.
+
+    Args:
+        name: what figures call it.
+        method: its layers, losses and start.
+        steps: of its training on text.
+        learning_rate: of that training.
+    """
+
+    name: str
+    method: Distillation
+    steps: int = STEPS
+    learning_rate: float = RATES["text"]
+
+    def folder(self, seed: int, place: str | Path = FOLDER) -> str:
+        """Where a sweep keeps the student.
+
+        Args:
+            seed: of its training.
+            place: the folder of the sweep.
+
+        Returns:
+            The path.
+        """
+        return f"{place}/students/{self.name.replace(' ', '-').replace(',', '')}-{seed}"
+
+
+TRIPLE = Student(name="all three losses", method=Distillation())
+ALONE = {"soft_weight": 0, "cosine_weight": 0}  # masked tokens alone: the teacher is never asked
+STUDENTS = {
+    "triple": TRIPLE,
+    "soft": Student(name="without soft targets", method=Distillation(soft_weight=0)),
+    "cosine": Student(name="without the cosine", method=Distillation(cosine_weight=0)),
+    "hard": Student(name="without masked tokens", method=Distillation(hard_weight=0)),
+    "random": Student(name="from a random start", method=Distillation(start="random")),
+    "alone": Student(name="without a teacher", method=Distillation(**ALONE)),
+    "longer": Student(
+        name="without a teacher, as long",
+        method=Distillation(**ALONE),
+        steps=round(LONGER * STEPS),
+    ),
+    "first": Student(name="first layers", method=Distillation(layers=(0, 1, 2))),
+    "last": Student(name="last layers", method=Distillation(layers=(3, 4, 5))),
+}
+SOFTENED = {
+    T: TRIPLE if T == 2 else Student(name=f"T={T:g}", method=Distillation(temperature=T))
+    for T in TEMPERATURES
+}
+SEEDS_OF = {"first": FEW_SEEDS, "last": FEW_SEEDS}  # the others have SEEDS
+TRIED = [
+    replace(student, name=f"{student.name}, {rate:g}", learning_rate=rate)
+    for student in (TRIPLE, STUDENTS["alone"])
+    for rate in GRID["text"]
+]
+
+
+def texts() -> list[str]:
+    """The texts that the students learn on, generated documents of the bundled corpus.
+
+    Returns:
+        `TEXTS` documents.
+    """
+    return list(islice(corpus().documents(0, SHARD, PHASE), TEXTS))
+
+
+def plan(*, backbone: str, task: str, epochs: int, examples: int, **_: Any) -> Plan:
+    """Plan the fine-tuning of the teacher and of all students, and the students of minilm.
+
+    Args:
+        backbone: the teacher on text.
+        task: of the fine-tuning.
+        epochs: of the fine-tuning.
+        examples: of the training split, in the fine-tuning.
+
+    Returns:
+        The plan. The group of a student on text is named "STUDENT, seed SEED".
+    """
+
+    def trial(label: str, rate: float, method: Any = None, **options: Any) -> Trial:
+        given = {"epochs": epochs, "examples": examples} | options
+        return Trial(label=label, method=method or FullFineTuning(), learning_rate=rate, **given)
+
+    student = trial("student", RATES["student"])
+    lora = trial("student with LoRA", RATES["LoRA"], LoRA(rank=8, alpha=16))
+    trials = {
+        "student": student,
+        "teacher": trial("teacher", RATES["teacher"]),
+        "head": trial("teacher, head only", RATES["head"], HeadOnly()),
+        "random": replace(student, label="random weights", pretrained=False),
+    }
+    real = {"teacher": _real("teacher", RATES["movies"])}
+    for key, rate, method in _taught():
+        real[key] = _real(key, rate, method)
+    groups = {
+        "stored": Group(trials=[trials["teacher"], trials["head"]], seeds=SEEDS),
+        "movies": Group(
+            trials=[real["teacher"]], seeds=SEEDS, backbone=REAL[0], task=REAL[1], noted=False
+        ),
+    }
+    for name, seed, own in all_students():
+        ways = [student]
+        if own is TRIPLE:
+            ways += [lora, trials["random"]]
+        groups[f"{name}, seed {seed}"] = Group(
+            trials=ways, seeds=(seed,), backbone=own.folder(seed), noted=False
+        )
+    for seed in SEEDS:
+        groups[f"movies, seed {seed}"] = Group(
+            trials=[t for key, t in real.items() if key != "teacher"],
+            seeds=(seed,),
+            backbone=teacher_folder(seed),
+            task=REAL[1],
+            noted=False,
+        )
+    tuned = {
+        f"{name}, {rate:g}": trial(f"{name}, {rate:g}", rate)
+        for name in ("teacher", "student")
+        for rate in GRID["fine-tuning"]
+    }
+    taught = {
+        f"{key}, {rate:g}": _real(f"{key}, {rate:g}", rate, method)
+        for key, _, method in islice(_taught(), 3)
+        for rate in GRID["movies"]
+    }
+    (seed,) = GRID_SEEDS
+    for name, own, where in (
+        ("teacher", tuned, (None, None)),
+        ("student", tuned, (TRIED[1].folder(seed), None)),
+        ("movies", taught, (teacher_folder(seed), REAL[1])),
+    ):
+        groups[f"grid, {name}"] = Group(
+            trials=[t for label, t in own.items() if name in label or name == "movies"],
+            seeds=GRID_SEEDS,
+            backbone=where[0],
+            task=where[1],
+            noted=False,
+            shown=False,
+        )
+    series = {"movies": real, "LoRA": {"triple": lora}, "grid": tuned | taught}
+    return Plan(trials=trials, series=series, groups=groups)
+
+
+def all_students() -> Iterator[tuple[str, int, Student]]:
+    """List the students on text that are shown.
+
+    Yields:
+        Key, seed and student; those of a temperature have the key "T=4", say.
+    """
+    for name, student in STUDENTS.items():
+        for seed in SEEDS_OF.get(name, SEEDS):
+            yield name, seed, student
+    for T, student in SOFTENED.items():
+        for seed in FEW_SEEDS if student is not TRIPLE else ():
+            yield f"T={T:g}", seed, student
+
+
+def _taught() -> Iterator[tuple[str, float, Distillation]]:
+    """The students of the fine-tuned minilm, with learning rate and method."""
+    half = {"soft_weight": 0.5, "hard_weight": 0.5, "cosine_weight": 0}
+    rate = RATES["movies"]
+    yield "distilled", rate, Distillation(**half)
+    yield "labels", rate, Distillation(soft_weight=0, hard_weight=1, cosine_weight=0)
+    yield "random", rate, Distillation(**half, start="random")
+    yield "first", rate, Distillation(**half, layers=(0, 1, 2))
+    yield "last", rate, Distillation(**half, layers=(3, 4, 5))
+
+
+def _real(label: str, rate: float, method: Distillation | None = None) -> Trial:
+    return Trial(
+        label=label,
+        method=FullFineTuning(),
+        learning_rate=rate,
+        epochs=3,
+        examples=REAL_EXAMPLES,
+        distillation=method,
+    )
+
+
+def teacher_folder(seed: int, place: str | Path = FOLDER) -> str:
+    """Where a sweep keeps a minilm that was fine-tuned on movies.
+
+    Args:
+        seed: of the fine-tuning.
+        place: the folder of the sweep.
+
+    Returns:
+        The path.
+    """
+    return str(run_folder(place, _real("teacher", RATES["movies"]), *REAL, seed) / "model")
+
+
+def keep_model(attachment: Attachment, run: Run, folder: Path) -> Run:
+    """Save the whole fine-tuned model, so that it can teach.
+
+    Args:
+        attachment: trained.
+        run: its run.
+        folder: of the run.
+
+    Returns:
+        The run as it is.
+    """
+    with quiet():
+        attachment.model.save_pretrained(folder / "model")
+        load_backbone(run.backbone)[1].save_pretrained(folder / "model")
+    return run
+
+
+def prepare(plan: Plan, place: Place) -> None:
+    """Make all students on text and all teachers on movies; finished ones stay.
+
+    Args:
+        plan: of the lab.
+        place: its backbone is the teacher on text.
+    """
+    documents = texts()
+    for seed in GRID_SEEDS:
+        for student in TRIED:
+            make(student, place.backbone, seed, documents, place.folder)
+    for _, seed, student in all_students():
+        make(student, place.backbone, seed, documents, place.folder)
+    run_trials(
+        [plan.series["movies"]["teacher"]],
+        backbone=REAL[0],
+        task=REAL[1],
+        seeds=SEEDS + GRID_SEEDS,
+        folder=place.folder,
+        keep=keep_model,
+    )
+
+
+def make(
+    student: Student,
+    teacher: str,
+    seed: int,
+    documents: list[str],
+    place: str | Path = FOLDER,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Train a student on text, or find it where it was trained before.
+
+    Args:
+        student: what to train.
+        teacher: see `load_backbone`.
+        seed: of the training.
+        documents: the texts.
+        place: the folder of the sweep.
+        progress: whether to show a bar.
+
+    Returns:
+        What distillation.json says of it.
+    """
+    folder = Path(student.folder(seed, place))
+    if not folder.exists():
+        distill(
+            student.method,
+            teacher,
+            documents,
+            folder,
+            steps=student.steps,
+            learning_rate=student.learning_rate,
+            batch_size=BATCH,
+            seed=seed,
+            progress=progress,
+        )
+    return json.loads((folder / "distillation.json").read_text())
+
+
+def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
+    """Collect what the training on text showed.
+
+    Args:
+        plan: of the lab.
+        runs: of the plan; they are stored beside.
+        place: where they ran.
+
+    Returns:
+        "students", by key the losses on held-out text at the end, the seconds and the curve of
+        every seed; "teacher_held_out", the teacher's loss on that text; "grid", the losses of the
+        rates that were tried.
+    """
+    found: dict[str, Any] = {"students": {}, "grid": {}}
+    for name, seed, student in all_students():
+        made = json.loads(Path(student.folder(seed, place.folder), "distillation.json").read_text())
+        own = found["students"].setdefault(name, {"held_out": [], "seconds": [], "curve": []})
+        own["held_out"].append(made["curve"][-1]["held_out"])
+        own["seconds"].append(made["seconds"])
+        own["curve"].append([point["held_out"] for point in made["curve"]])
+        found["teacher_held_out"] = made["teacher_held_out"]
+    for seed in GRID_SEEDS:
+        for student in TRIED:
+            folder = Path(student.folder(seed, place.folder))
+            made = json.loads((folder / "distillation.json").read_text())
+            found["grid"][student.name] = made["curve"][-1]["held_out"]
+    found["grid"] |= {
+        label: run.validation_accuracy
+        for label, trial in plan.series["grid"].items()
+        for run in runs
+        if run.seed in GRID_SEEDS
+        and run.same_setting(trial)
+        and ("teacher" in label) == (run.backbone == place.backbone)
+    }
+    return found

@@ -2,7 +2,9 @@
 
 from types import SimpleNamespace
 
-from peftlab.lessons.prefix_tuning import scores, slots
+import pytest
+
+from peftlab.lessons.prefix_tuning import scores, shown, slots
 from peftlab.lessons.prefix_tuning.sweep import SHOWN, chosen
 from peftlab.tasks import load_task
 
@@ -39,3 +41,20 @@ def test_the_texts_that_are_kept_are_of_every_kind():
     kinds = [example.tags["kind"] for example in chosen(task)]
     assert len(kinds) == SHOWN and kinds == ["seen"] * 2 + ["held-out"] * 2
     assert len(chosen(load_task("opinions"))) <= SHOWN
+
+
+@pytest.mark.parametrize(
+    "answer, said",
+    [("Tavoro is a pub.", "Tavoro is a pub."), (1, "good"), ((0, 1), "bad good")],
+)
+def test_an_answer_is_shown_in_words_for_every_kind_of_task(monkeypatch, answer, said):
+    text = ("Tavoro", "serves") if isinstance(answer, tuple) else "Tavoro serves"
+    example = SimpleNamespace(text=text, references=(), tags={})
+    task = SimpleNamespace(labels=("bad", "good"), test=[example])
+    monkeypatch.setattr(shown, "load_task", lambda name: task)
+    monkeypatch.setattr(shown, "load_backbone", lambda *_: (None, None))
+    monkeypatch.setattr(shown, "evaluate", lambda *_: SimpleNamespace(predictions=[answer]))
+    live = {"prefix": SimpleNamespace(attachment=SimpleNamespace(model=None))}
+    own = SimpleNamespace(live=live, task="own", backbone="b", scores=lambda name: [])
+    page = shown.written_table(own)._repr_html_()
+    assert said in page and "Tavoro serves" in page

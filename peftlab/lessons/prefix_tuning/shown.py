@@ -128,6 +128,7 @@ def measured_prefixes(lab: Session, config: Any, head: str | None) -> panel.Meas
     measured = {name: lab.series("length", name) for name in panel.SCORES if name in has}
     mass = lab.study["mass"] if there else {}
     written = lab.study["written"] if there else {}
+    task = load_task(lab.task)
     return panel.MeasuredPrefixes(
         config=config,
         head=head,
@@ -136,6 +137,12 @@ def measured_prefixes(lab: Session, config: Any, head: str | None) -> panel.Meas
         slot_accuracy=measured.get("slot_accuracy", {}),
         slot_error=measured.get("slot_error", {}),
         bleu=measured.get("bleu", {}),
-        shown=lab.study["shown"] if there else (),
-        written={int(n[2:]): own for n, own in written.items() if n.startswith("P=")},
+        shown=[own | {"input": _words(own["input"])} for own in lab.study["shown"]]
+        if there
+        else (),
+        written={
+            int(name[2:]): [_words(_labelled(task, answer)) for answer in own]
+            for name, own in written.items()
+            if name.startswith("P=")
+        },
     )

@@ -41,6 +41,7 @@ def require_number(
             if below and not integer:
                 allowed += " and finite"
         else:
-            allowed = f"from {low:g} to {'below ' if below else ''}{high:g}"
+            most = int(high) if integer else f"{high:g}"
+            allowed = f"from {low:g} to {'below ' if below else ''}{most}"
         fix = "" if example is None else f"; write for example {name}={example:g}"
         raise ValueError(f"{name} must be {allowed}, got {value!r}{fix}")

@@ -59,7 +59,7 @@ def choice_bars(
         ylabel: what the values are.
 
     Returns:
-        The picture; its alternative has every number.
+        The picture; its alternative has every number, and says which are chosen if not all are.
     """
     figure, axes = canvas(7.5, 2.7)
     labels = [label.replace("_", "\n") for label in values]
@@ -68,8 +68,9 @@ def choice_bars(
     axes.set_title(title, **TITLE)
     axes.set_ylabel(ylabel)
     axes.tick_params(axis="x", labelsize=9)
+    some = not set(values) <= set(chosen)  # where all bars are chosen there is no choice to tell
     said = "; ".join(
-        f"{label} {value:,} (chosen)" if label in chosen else f"{label} {value:,}"
+        f"{label} {value:,} (chosen)" if some and label in chosen else f"{label} {value:,}"
         for label, value in values.items()
     )
     return Picture(figure, f"{title}, {ylabel}: {said}.")

@@ -55,6 +55,7 @@ class Exercise:
         praise: what the learner reads when the attempt is right.
         in_place: what the learner reads when the attempt changes one of its inputs.
         neutral: values that take an input out of the formula, see `diagnose`.
+        hint: what the learner reads beside a RuntimeError, which is torch's for wrong sizes.
     """
 
     solution: Callable[..., Tensor | int]
@@ -63,6 +64,7 @@ class Exercise:
     praise: str
     in_place: str = "compute a new tensor instead"
     neutral: Mapping[str, Any] = field(default_factory=dict)
+    hint: str = ""
 
     def check(self, attempt: Callable[..., Any]) -> Feedback:
         """Try an attempt on fresh inputs. The notebook goes on whatever the attempt does.
@@ -82,9 +84,11 @@ class Exercise:
             answer = attempt(**given)
         except NotImplementedError:
             return Feedback(OPEN, "write the body of the function, then run this cell again")
-        except Exception as error:
-            raised = f"{type(error).__name__}: {error}"
-            return Feedback(WRONG, f"your function raised {raised}. It was given {_said(inputs)}.")
+        except (Exception, SystemExit) as error:
+            raised = f"{type(error).__name__}: {str(error).rstrip('.')}"
+            said = f"your function raised {raised}. It was given {_said(inputs)}."
+            hint = self.hint if isinstance(error, RuntimeError) else ""
+            return Feedback(WRONG, f"{said} {hint}".rstrip())
         if answer is None or answer is ...:
             return Feedback(
                 OPEN, "the function returns nothing yet; write its body, then run this cell again"
@@ -114,7 +118,12 @@ class Exercise:
         if not answer.isfinite().all():
             return Feedback(
                 WRONG,
-                "the answer holds NaN or infinity; look for a division by zero",
+                "the answer holds NaN or infinity; look for a division by zero, for zero times "
+                "infinity, and for a softmax in which everything is hidden",
+            )
+        if wanted.is_floating_point() and answer.dtype not in (torch.float32, torch.float64):
+            return Feedback(
+                WRONG, f"the answer is of type {answer.dtype}, it should be {wanted.dtype}"
             )
         if reason:
             return Feedback(WRONG, reason)

@@ -26,6 +26,7 @@ from peftlab.figures import Table
 from peftlab.ledger.record import Record
 from peftlab.lessons.lesson import Group, Lesson
 from peftlab.lessons.stored import StoredRuns
+from peftlab.refuse import require_number
 from peftlab.runs.records import agreement, stored
 from peftlab.runs.separation import below_full
 from peftlab.runs.trial import Run, distinct, run_trial
@@ -51,7 +52,7 @@ def session(lesson: Lesson, parameters: Mapping[str, Any]) -> Session:
         The session of the lab.
 
     Raises:
-        TypeError: a parameter is no number where the lesson's plan needs one.
+        TypeError: a parameter is no number where the lesson's plan needs one, or the seed is none.
         ValueError: a parameter of the lesson is missing, or out of range for its plan, or the task
             is of a kind that the lab does not take. So a wrong value stops the cell after the
             parameters, before anything trains.
@@ -62,6 +63,7 @@ def session(lesson: Lesson, parameters: Mapping[str, Any]) -> Session:
             f"which sets {', '.join(lesson.settings)}"
         )
     settings = {name: parameters[name] for name in lesson.settings}
+    require_number("seed", settings["seed"], 0, 2**32 - 1, integer=True, example=0)
     if lesson.kinds and (kind := load_task(settings["task"]).kind) not in lesson.kinds:
         raise ValueError(
             f"{lesson.lab} takes tasks of kind {' or '.join(lesson.kinds)}, and "

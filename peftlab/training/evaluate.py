@@ -44,7 +44,8 @@ def evaluate(
 
     Raises:
         ValueError: `examples` is empty, or does not fit the tokenizer (see `batches.encode`)
-            or the model's head; or a number is out of range.
+            or the model's head; a number is out of range; or virtual tokens leave no room for a
+            text.
     """
     if not examples:
         raise ValueError("there is nothing to evaluate: the split is empty")
@@ -84,8 +85,19 @@ def fitting_length(model: PreTrainedModel, max_length: int) -> int:
 
     Returns:
         Tokens of the input; virtual tokens are not among them.
+
+    Raises:
+        ValueError: the virtual tokens leave fewer than two positions.
     """
-    return min(max_length, _room(model, max_length))
+    room = _room(model, max(2, max_length))
+    if room < 2:
+        attachment = attachment_of(model)
+        P = attachment.virtual_tokens if attachment else 0
+        raise ValueError(
+            f"{P} virtual tokens leave {room} of the model's {room + P} positions, too few for a "
+            "text; choose a shorter prompt or prefix"
+        )
+    return min(max_length, room)
 
 
 def _room(model: PreTrainedModel, otherwise: int) -> int:

@@ -420,3 +420,7 @@ def test_against_chance_has_a_dot_for_every_number_and_the_largest_of_chance_as_
 def test_zeros_beyond_a_rank_are_not_drawn(drawn):
     (axes,) = drawn("spectra", {"LoRA": [2.0, 1.0, 1e-9, 0.0]}, "A title")
     assert points(axes.lines) == [[(1, 1.0), (2, 0.5)]]
+
+
+def test_bars_that_are_all_chosen_tell_no_choice():
+    assert "chosen" not in figures.choice_bars({"a": 1, "b": 2}, ["a", "b"], "A title", "%").alt

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from peftlab.ledger.record import Record
+from peftlab.lessons.p_tuning_v2 import LESSON
 from peftlab.lessons.p_tuning_v2 import claims as verdicts
+from peftlab.lessons.session import session
 from peftlab.seeds import CLOSE, FAILS, HOLDS, UNMEASURED
 
 HIGH, NEAR, LOW = [0.90, 0.901, 0.902], [0.89, 0.892, 0.893], [0.60, 0.61, 0.62]
@@ -122,3 +124,9 @@ def test_the_same_function_gives_the_same_bits_and_does_something(
 ):
     verdicts.same(record, difference, moved, 0)
     assert decided(record) == {"same": verdict}
+
+
+def test_a_task_that_is_answered_by_texts_is_refused_before_anything_loads():
+    given = dict.fromkeys(LESSON.settings, 1) | {"task": "restaurants", "backbone": "lab-gpt-nano"}
+    with pytest.raises(ValueError, match="takes tasks of kind tag or label"):
+        session(LESSON, given)

@@ -1,5 +1,7 @@
 """The prefix panel: exact counts, stored scores and attention, and the text of each length."""
 
+from dataclasses import replace
+
 import pytest
 from bs4 import BeautifulSoup
 from tiny import tiny_config
@@ -70,3 +72,26 @@ def test_without_stored_runs_the_panel_counts():
     panel = prefix_panel(EMPTY, (1, 4))
     assert panel.record["stored"] and panel.record["text"] is None
     assert "none" in panel.twin()
+
+
+def test_an_own_task_of_texts_has_no_slots_and_may_look_in_any_way():
+    """Tables of other slots, sentences: what `-p task my_tables.jsonl` brings."""
+    inputs = ("city: Rome | number: 3 =>", "a sentence: with | bars", "one without any slot at all")
+    own = replace(
+        MEASURED,
+        slot_accuracy={},
+        slot_error={},
+        shown=[{"input": text, "references": ["Rome."]} for text in inputs],
+        written={4: ["Rome.", "", "No."]},
+    )
+    panel = prefix_panel(own, (1, 4, 20))
+    assert panel.record["prefix_length"] == 4 and panel.record["seeds"] == 2
+    assert "BLEU 25.0" in panel.twin() and "slot accuracy" not in panel.twin()
+    names = [name for name, _ in panel.controls["place"].options]
+    assert names == [*inputs[:2], "one without any slot at all"]
+
+
+@pytest.mark.parametrize("place", [-1, 2, "x", 1.0])
+def test_a_place_that_is_not_shown_is_refused(place):
+    with pytest.raises((TypeError, ValueError), match="place must be"):
+        prefix_record(MEASURED, 4, place)

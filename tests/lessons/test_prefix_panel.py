@@ -61,3 +61,9 @@ def test_a_panel_without_stored_runs_still_counts():
     empty = MeasuredPrefixes(config=CONFIG, head=HEAD, layers=LAYERS, tokens=7, reached={})
     panel = prefix_panel(empty, (1, 5))
     assert panel.record["trained"] > 0 and "none for this backbone" in panel.twin()
+
+
+@pytest.mark.parametrize("layers", [(0, 1), (1.7, 2), (1,), (1, LAYERS + 1), "ab"])
+def test_layers_that_are_no_span_of_the_backbone_are_refused(layers):
+    with pytest.raises((TypeError, ValueError), match=r"layers.*write for example"):
+        prefix_record(MEASURED, 5, layers)

@@ -244,3 +244,11 @@ def test_a_task_of_another_kind_is_refused_when_the_session_opens(where):
     lesson = replace(LESSON, kinds=("tag",))
     with pytest.raises(ValueError, match="09_toy takes tasks of kind tag, and task="):
         session(lesson, where)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x", True, 2**70, None])
+def test_a_seed_that_is_none_stops_the_cell_after_the_parameters(where, seed):
+    with pytest.raises(
+        (TypeError, ValueError), match=r"seed must be .*(whole number|to 4294967295).* seed=0"
+    ):
+        session(LESSON, where | {"seed": seed})

@@ -345,7 +345,7 @@ def test_a_span_of_layers_has_rows_in_these_alone():
     [
         ({"layers": (1, 3)}, "this model has 2 layers"),
         ({"layers": (2, 1)}, "put the lower one first"),
-        ({"layers": (0, 1)}, "layers must be at least 1"),
+        ({"layers": (0, 1)}, r"layers must be at least 1, got \(0, 1\).*layers=\(1, 6\)"),
         ({"layers": 3}, "the first and the last layer, got 3"),
         ({"prefix_length": 40}, "leaves no room for a text"),
         ({"prefix_length": 0}, "prefix_length must be at least 1"),

@@ -900,3 +900,11 @@ def test_writing_stops_where_prompt_text_and_answer_fill_the_positions():
     model = tiny("gpt2", "causal_lm", vocab_size=SIZE, n_positions=longest + 5)
     PromptTuning(prompt_length=5).attach(model)
     assert len(evaluate(model, tokenizer, [example]).predictions) == 1
+
+
+def test_virtual_tokens_that_leave_no_room_for_a_text_are_refused():
+    model = tiny("gpt2", "causal_lm", vocab_size=SIZE, n_positions=12)
+    PromptTuning(prompt_length=11).attach(model)
+    example = Example("kind: pub", references=("fine",))
+    with pytest.raises(ValueError, match="11 virtual tokens leave 1 of the model's 12 positions"):
+        evaluate(model, decoder_tokenizer(), [example])

@@ -37,6 +37,7 @@ LESSON = Lesson(
     title="P-Tuning v2: a prompt in every layer",
     question="What does a prompt gain when every layer has rows of its own, and not the input?",
     paper=PTuningV2.paper,
+    kinds=("tag", "label"),
     settings=("backbone", "task", "seed", "prefix_length", "learning_rate", "epochs"),
     claims=claims.CLAIMS,
     plan=plan,

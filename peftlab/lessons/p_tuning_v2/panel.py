@@ -52,11 +52,13 @@ def prefix_record(measured: MeasuredPrefixes, prefix_length: int, layers: Sequen
     Returns:
         Counts without the head; for each layer whether it has rows; the attention on them and the
         scores, where there are stored runs of exactly this setting.
+
+    Raises:
+        TypeError: the length or a layer is no whole number, or there are not two layers.
+        ValueError: the length is below 1, or the backbone lacks one of the layers.
     """
-    span = (int(layers[0]), int(layers[1]))
-    count = PTuningV2(prefix_length=prefix_length, layers=span).parameter_count(
-        measured.config, measured.head
-    )
+    method = PTuningV2(prefix_length=prefix_length, layers=tuple(layers))
+    span, count = method.layers, method.parameter_count(measured.config, measured.head)
     setting = (prefix_length, span)
     return {
         "prefix_length": prefix_length,

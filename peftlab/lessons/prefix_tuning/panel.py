@@ -14,6 +14,13 @@ from peftlab import figures
 from peftlab.figures import Table
 from peftlab.figures.panel import Panel, Record, facts, percent
 from peftlab.methods.prefix_tuning.method import PrefixTuning
+from peftlab.refuse import require_number
+
+SCORES = {  # what each is called, and how it is written
+    "slot_accuracy": ("slot accuracy", percent),
+    "slot_error": ("slot error", percent),
+    "bleu": ("BLEU", "{:.1f}".format),
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class MeasuredPrefixes:
         width: k, of the MLP that makes the rows while training.
         mass: the share of the tokens' attention that lies on the prefix, from 0 to 1, by length.
             Each layer has one. Lengths without a run are absent, here and below.
-        slot_accuracy: from 0 to 1 by length. Each seed has one.
+        slot_accuracy: from 0 to 1 by length. Each seed has one. Empty for a task without slots.
         slot_error: the same; above 1 where a text adds more than its input says.
         bleu: from 0 to 100 by length. Each seed has one.
         shown: an "input" with its "references", for each place that is written about.
@@ -55,23 +62,26 @@ def prefix_record(measured: MeasuredPrefixes, prefix_length: int, place: int) ->
     Returns:
         Counts, mean scores where there are stored runs of that length, the attention by layer, and
         the text beside its references.
+
+    Raises:
+        TypeError: the length or the place is no whole number.
+        ValueError: the length is below 1, or there is no such place.
     """
+    if measured.shown:
+        require_number("place", place, 0, len(measured.shown) - 1, integer=True)
     method = PrefixTuning(prefix_length=prefix_length, reparametrization_width=measured.width)
     count = method.parameter_count(measured.config, measured.head)
-    scores = {
-        name: fmean(getattr(measured, name)[prefix_length])
-        for name in ("slot_accuracy", "slot_error", "bleu")
-        if getattr(measured, name).get(prefix_length)
-    }
+    every = {name: getattr(measured, name) for name in SCORES}
+    scores = {n: fmean(own[prefix_length]) for n, own in every.items() if own.get(prefix_length)}
     texts = measured.written.get(prefix_length, ())
     return {
         "prefix_length": prefix_length,
         "trained": count.trained,
         "stored": count.stored,
         "share": count.stored / count.backbone,
-        "seeds": len(measured.slot_accuracy.get(prefix_length, ())),
+        "seeds": max(len(own.get(prefix_length, ())) for own in every.values()),
         "scores": scores,
-        "lengths": sorted(measured.slot_accuracy),
+        "lengths": _lengths(measured),
         "mass": list(measured.mass.get(prefix_length, ())),
         "shown": dict(measured.shown[place]) if measured.shown else {},
         "text": texts[place] if place < len(texts) else None,
@@ -93,13 +103,7 @@ def draw_prefix(record: Record) -> str:
         "stored numbers": f"{record['stored']:,} ({100 * record['share']:.3f} % of the backbone)",
     }
     if scores:
-        found = ", ".join(
-            (
-                f"slot accuracy {percent(scores['slot_accuracy'])}",
-                f"slot error {percent(scores['slot_error'])}",
-                f"BLEU {scores['bleu']:.1f}",
-            )
-        )
+        found = ", ".join(f"{SCORES[n][0]} {SCORES[n][1](score)}" for n, score in scores.items())
         rows[f"stored runs ({record['seeds']} seeds), on test"] = found
     else:
         stored = ", ".join(map(str, record["lengths"]))
@@ -137,7 +141,7 @@ def prefix_panel(measured: MeasuredPrefixes, lengths: Sequence[int]) -> Panel:
     Returns:
         The panel.
     """
-    trained = [P for P in lengths if P in measured.slot_accuracy] or list(lengths)
+    trained = [P for P in lengths if P in _lengths(measured)] or list(lengths)
     names = [_name(shown["input"]) for shown in measured.shown] or ["none"]
     controls = {
         "prefix_length": widgets.SelectionSlider(
@@ -156,6 +160,14 @@ def prefix_panel(measured: MeasuredPrefixes, lengths: Sequence[int]) -> Panel:
 
 
 def _name(text: str) -> str:
-    """The name of a place, and its kind where the input tells it."""
-    slots = dict(part.split(": ", 1) for part in text.removesuffix(" =>").split(" | "))
-    return f"{slots.get('name', text[:20])} ({slots.get('kind', 'kind not said')})"
+    """The name of a place, and its kind where the input tells it; else how the input begins."""
+    parts = (part.partition(": ") for part in text.removesuffix(" =>").split(" | "))
+    slots = {name: value for name, colon, value in parts if colon}
+    if "name" not in slots:
+        return text if len(text) <= 30 else f"{text[:29]}…"
+    return f"{slots['name']} ({slots.get('kind', 'kind not said')})"
+
+
+def _lengths(measured: MeasuredPrefixes) -> list[int]:
+    """The lengths that have stored runs."""
+    return sorted({P for name in SCORES for P in getattr(measured, name)})

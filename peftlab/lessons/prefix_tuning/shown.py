@@ -10,11 +10,11 @@ import torch
 from peftlab.backbones import load_backbone
 from peftlab.figures import Table
 from peftlab.insight import attention_mass
+from peftlab.lessons.prefix_tuning import panel
 from peftlab.lessons.prefix_tuning.claims import SCORES
-from peftlab.lessons.prefix_tuning.panel import MeasuredPrefixes
 from peftlab.lessons.prefix_tuning.sweep import WIDTH, chosen, looked_at
 from peftlab.lessons.session import Session
-from peftlab.tasks import load_task
+from peftlab.tasks import Task, load_task
 from peftlab.training import evaluate
 
 
@@ -72,13 +72,26 @@ def written_table(lab: Session) -> Table:
     stored = lab.study["written"] if lab.scores("prefix") else {}
     rows = []
     for i, (example, answer) in enumerate(zip(examples, answers, strict=True)):
-        rows.append({"": "input", "text": str(example.text)})
-        rows.append({"": "prefix, live", "text": str(answer)})
+        rows.append({"": "input", "text": _words(example.text)})
+        rows.append({"": "prefix, live", "text": _words(_labelled(task, answer))})
         for name in ("full fine-tuning", "prompt tuning"):
             if name in stored:
                 rows.append({"": f"{name}, stored", "text": stored[name][i]})
         rows += [{"": "a reference", "text": text} for text in example.references[:1]]
     return Table(rows, caption="Texts that were written, beside a reference")
+
+
+def _labelled(task: Task, answer: Any) -> str | tuple[str, ...]:
+    """A text as it is, or the names of the labels that were predicted."""
+    if isinstance(answer, str):
+        return answer
+    if isinstance(answer, int):
+        return task.labels[answer]
+    return tuple(task.labels[label] for label in answer)
+
+
+def _words(text: str | Sequence[str]) -> str:
+    return text if isinstance(text, str) else " ".join(text)
 
 
 def masses(lab: Session) -> dict[str, list[float]]:
@@ -99,7 +112,7 @@ def masses(lab: Session) -> dict[str, list[float]]:
     return found | {"trained": attention_mass(lab.live["prefix"].attachment, batch)}
 
 
-def measured_prefixes(lab: Session, config: Any, head: str | None) -> MeasuredPrefixes:
+def measured_prefixes(lab: Session, config: Any, head: str | None) -> panel.MeasuredPrefixes:
     """Collect for the panel what the stored runs measured.
 
     Args:
@@ -111,11 +124,12 @@ def measured_prefixes(lab: Session, config: Any, head: str | None) -> MeasuredPr
         What the panel looks at; without stored runs only the counts.
     """
     there = bool(lab.scores("prefix"))
-    names = {"slot_accuracy", "slot_error", "bleu"} if there else ()
-    measured = {name: lab.series("length", name) for name in names}
+    has = lab.runs("prefix")[0].test_scores or {} if there else {}
+    measured = {name: lab.series("length", name) for name in panel.SCORES if name in has}
     mass = lab.study["mass"] if there else {}
     written = lab.study["written"] if there else {}
-    return MeasuredPrefixes(
+    task = load_task(lab.task)
+    return panel.MeasuredPrefixes(
         config=config,
         head=head,
         width=WIDTH,
@@ -123,6 +137,12 @@ def measured_prefixes(lab: Session, config: Any, head: str | None) -> MeasuredPr
         slot_accuracy=measured.get("slot_accuracy", {}),
         slot_error=measured.get("slot_error", {}),
         bleu=measured.get("bleu", {}),
-        shown=lab.study["shown"] if there else (),
-        written={int(n[2:]): own for n, own in written.items() if n.startswith("P=")},
+        shown=[own | {"input": _words(own["input"])} for own in lab.study["shown"]]
+        if there
+        else (),
+        written={
+            int(name[2:]): [_words(_labelled(task, answer)) for answer in own]
+            for name, own in written.items()
+            if name.startswith("P=")
+        },
     )

@@ -29,20 +29,23 @@ from typing import Any, ClassVar
 from peftlab.methods.base import Paper
 from peftlab.methods.hyperparameters import number, own, whole
 from peftlab.methods.prefix_tuning.method import PrefixTuning
-from peftlab.refuse import require_number
 
 
 def _span(layers: Any) -> tuple[int, int] | None:
     """`layers` as a pair, or a refusal."""
     if layers is None:
         return None
-    if not isinstance(layers, (tuple, list)) or len(layers) != 2:
+    pair = isinstance(layers, (tuple, list)) and len(layers) == 2
+    if not pair or any(isinstance(n, bool) or not isinstance(n, int) for n in layers):
         raise TypeError(
             f"layers must be the first and the last layer, got {layers!r}; "
             "write for example layers=(7, 12), counted from 1"
         )
-    for layer in layers:
-        require_number("layers", layer, 1, integer=True)
+    if min(layers) < 1:
+        raise ValueError(
+            f"layers must be at least 1, got {layers!r}: they are counted from 1; "
+            "write for example layers=(1, 6)"
+        )
     if layers[0] > layers[1]:
         raise ValueError(f"layers goes from {layers[0]} to {layers[1]}; put the lower one first")
     return tuple(layers)

@@ -102,11 +102,23 @@ class Session(StoredRuns):
         """
         for name in names:
             live = Live(*run_trial(self._trial(name), self.backbone, self.task, self.seed))
-            if live.run.history["interrupted"]:  # half a run must not pass for a whole one
-                raise KeyboardInterrupt(f"{live.run.label} is half trained; run the cell again")
-            self.live[name] = live
-            self.record.count(live.run.label, live.attachment.report())
-            self.record.result(live.run, "live")
+            self.note(name, live)
+
+    def note(self, name: str, live: Live) -> None:
+        """Note counts and results of a run that was made in this session.
+
+        Args:
+            name: of its trial in the plan.
+            live: the run, and the model that it left.
+
+        Raises:
+            KeyboardInterrupt: the run was stopped; half a run must not pass for a whole one.
+        """
+        if live.run.history["interrupted"]:
+            raise KeyboardInterrupt(f"{live.run.label} is half trained; run the cell again")
+        self.live[name] = live
+        self.record.count(live.run.label, live.attachment.report())
+        self.record.result(live.run, "live")
         self.record.data["test_examples"] = len(load_task(self.task).test)
 
     def accuracy(self, name: str) -> float:

@@ -1,0 +1,47 @@
+"""DistilBERT: a student of fewer layers learns from its teacher."""
+
+from peftlab.lessons.distillation import claims, drawing, exercises, panel
+from peftlab.lessons.distillation.shown import (
+    agrees,
+    answers,
+    distil_live,
+    measured_students,
+    movies,
+    scores,
+    stored_table,
+    times,
+)
+from peftlab.lessons.distillation.sweep import STUDENTS, TEMPERATURES, findings, plan, prepare
+from peftlab.lessons.lesson import Lesson
+from peftlab.methods.distillation.method import Distillation
+
+__all__ = [
+    "LESSON",
+    "STUDENTS",
+    "TEMPERATURES",
+    "agrees",
+    "answers",
+    "claims",
+    "distil_live",
+    "drawing",
+    "exercises",
+    "measured_students",
+    "movies",
+    "panel",
+    "scores",
+    "stored_table",
+    "times",
+]
+
+LESSON = Lesson(
+    lab="08_distilbert",
+    title="DistilBERT: a small student of a large teacher",
+    question="What does a small model learn from a large one that it could not learn from text?",
+    paper=Distillation.paper,
+    kinds=("label",),
+    settings=("backbone", "task", "seed", "epochs", "examples"),
+    claims=claims.CLAIMS,
+    plan=plan,
+    prepare=prepare,
+    findings=findings,
+)

@@ -1,4 +1,4 @@
-"""The exercises of lab 08: the soft targets with their gradients, and the cosine without padding."""
+"""The exercises of lab 08: soft targets with their gradients, and the cosine without padding."""
 
 from __future__ import annotations
 
@@ -52,7 +52,11 @@ def _with_gradients(attempt: Loss) -> Loss:
 
 def _logits(draw: torch.Generator) -> dict[str, Any]:
     teacher, student = (2 * torch.randn(4, 6, generator=draw) for _ in range(2))
-    return {"teacher": teacher, "student": student, "T": 3.0}
+    return {
+        "teacher": teacher,
+        "student": student,
+        "T": float(torch.randint(2, 8, (), generator=draw)),
+    }
 
 
 def soft_targets(teacher: Tensor, student: Tensor, T: float) -> Tensor:
@@ -195,7 +199,10 @@ COSINE = Exercise(
         "that is the cosine; the loss is 1 minus it": (
             lambda teacher, student, mask: (1 - _apart(teacher, student))[mask.bool()].mean()
         ),
-        "the sign is wrong: 1 minus the cosine": (
+        "the sign is wrong: it is 1 minus the cosine": (
+            lambda teacher, student, mask: -_apart(teacher, student)[mask.bool()].mean()
+        ),
+        "the sign of the cosine is wrong, and the 1 is missing": (
             lambda teacher, student, mask: (_apart(teacher, student) - 1)[mask.bool()].mean()
         ),
         "padded states are set to zero and still counted, each with the loss 1": (

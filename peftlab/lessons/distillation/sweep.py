@@ -1,7 +1,8 @@
 """What lab 08 trains: students of lab-bert on text, students of a fine-tuned minilm on a task.
 
 On text a student learns from lab-bert, and is then fine-tuned on the lab's task with few examples.
-On `movies` minilm is fine-tuned first; then it teaches the task itself to a student of three layers.
+On `movies` minilm is fine-tuned first; then it teaches the task itself to a student of three
+layers.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on held-out text
 SHARD, PHASE = 1000, "polarity"  # of the corpus; lab-bert's own training ends with this phase
 TEXTS = 6000
 STEPS, BATCH = 300, 16
-LONGER = 1.5  # so many times as many steps take as long without a teacher
+LONGER = 2  # so many times as many steps take as long without a teacher
 REAL = ("minilm", "movies")
 REAL_EXAMPLES = 1000
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
@@ -40,7 +41,15 @@ GRID = {  # learning rates tried
     "fine-tuning": (2e-4, 5e-4, 1e-3),
     "movies": (1e-4, 3e-4),
 }
-RATES = {"text": 2e-3, "teacher": 5e-4, "student": 5e-4, "LoRA": 5e-3, "head": 1e-2, "movies": 1e-4}
+RATES = {
+    "text": 2e-3,
+    "alone": 1e-3,
+    "teacher": 5e-4,
+    "student": 5e-4,
+    "LoRA": 5e-3,
+    "head": 1e-2,
+    "movies": 1e-4,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +89,14 @@ STUDENTS = {
     "cosine": Student(name="without the cosine", method=Distillation(cosine_weight=0)),
     "hard": Student(name="without masked tokens", method=Distillation(hard_weight=0)),
     "random": Student(name="from a random start", method=Distillation(start="random")),
-    "alone": Student(name="without a teacher", method=Distillation(**ALONE)),
+    "alone": Student(
+        name="without a teacher", method=Distillation(**ALONE), learning_rate=RATES["alone"]
+    ),
     "longer": Student(
         name="without a teacher, as long",
         method=Distillation(**ALONE),
-        steps=round(LONGER * STEPS),
+        steps=LONGER * STEPS,
+        learning_rate=RATES["alone"],
     ),
     "first": Student(name="first layers", method=Distillation(layers=(0, 1, 2))),
     "last": Student(name="last layers", method=Distillation(layers=(3, 4, 5))),

@@ -17,6 +17,7 @@ from peftlab import cli, paths, seeds
 from peftlab.lessons import (
     adapter,
     bitfit,
+    distillation,
     exercise,
     lora,
     p_tuning,
@@ -30,7 +31,10 @@ from peftlab.notebooks.files import all_labs, lab_parameters
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LABS = list(all_labs().values())
 ROOT = Path(__file__).parents[2]
-TAUGHT = (start, lora, adapter, prompt_tuning, prefix_tuning, p_tuning, p_tuning_v2, bitfit)
+TAUGHT = (
+    *(start, lora, adapter, prompt_tuning, prefix_tuning),
+    *(p_tuning, p_tuning_v2, bitfit, distillation),
+)
 LESSONS = {m.LESSON.lab: m.LESSON for m in TAUGHT}
 
 MADE = os.environ.get("PEFTLAB_GALLERY")  # a folder where `peftlab run` left all labs

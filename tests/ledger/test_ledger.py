@@ -20,6 +20,7 @@ from peftlab.ledger.verdicts import Claim, above, compare, decide
 from peftlab.lessons import (
     adapter,
     bitfit,
+    distillation,
     lora,
     p_tuning,
     p_tuning_v2,
@@ -86,7 +87,7 @@ def test_the_paper_prints_counts_that_do_not_reproduce():
 
 def test_every_claim_says_what_the_paper_prints_and_where():
     every = (start, lora, adapter, prompt_tuning, prefix_tuning, p_tuning, p_tuning_v2, bitfit)
-    for own in every:
+    for own in (*every, distillation):
         for claim in own.LESSON.claims.values():
             assert claim.statement and claim.paper
             assert claim.where.startswith(("section", "table", "figure"))

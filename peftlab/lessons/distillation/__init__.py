@@ -11,7 +11,14 @@ from peftlab.lessons.distillation.shown import (
     stored_table,
     times,
 )
-from peftlab.lessons.distillation.sweep import STUDENTS, TEMPERATURES, findings, plan, prepare
+from peftlab.lessons.distillation.sweep import (
+    STUDENTS,
+    TEMPERATURES,
+    findings,
+    plan,
+    prepare,
+    texts,
+)
 from peftlab.lessons.lesson import Lesson
 from peftlab.methods.distillation.method import Distillation
 
@@ -30,6 +37,7 @@ __all__ = [
     "panel",
     "scores",
     "stored_table",
+    "texts",
     "times",
 ]
 
@@ -38,10 +46,11 @@ LESSON = Lesson(
     title="DistilBERT: a small student of a large teacher",
     question="What does a small model learn from a large one that it could not learn from text?",
     paper=Distillation.paper,
-    kinds=("label",),
+    kinds=("tag", "label"),
     settings=("backbone", "task", "seed", "epochs", "examples"),
     claims=claims.CLAIMS,
     plan=plan,
     prepare=prepare,
     findings=findings,
+    score="f1",
 )

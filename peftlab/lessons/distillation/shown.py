@@ -69,7 +69,7 @@ def distil_live(lab: Session) -> Distilled:
 
 
 def scores(lab: Session, student: str = "triple", trial: str = "student") -> list[float]:
-    """Find the test accuracies of the stored students on text, after their fine-tuning.
+    """Find the test scores of the stored students on text, after their fine-tuning.
 
     Args:
         lab: the session.
@@ -84,7 +84,7 @@ def scores(lab: Session, student: str = "triple", trial: str = "student") -> lis
     for name, seed, own in all_students():
         if name == student and lab.scores("teacher"):
             runs = lab.runs(chosen, backbone=own.folder(seed))
-            found += [run.test_accuracy for run in runs if run.seed == seed]
+            found += [run.score(lab.score) for run in runs if run.seed == seed]
     return found
 
 
@@ -112,14 +112,14 @@ def agrees(lab: Session, made: Mapping[str, Any], tolerance: float, nats: float)
     Args:
         lab: the session, with a live run "student".
         made: of the live student, see `Distilled`.
-        tolerance: how far outside of the range the accuracy still agrees, from 0 to 1.
+        tolerance: how far outside of the range the score still agrees, from 0 to 1.
         nats: the same for the loss on held-out text.
 
     Returns:
-        A row for the loss on held-out text and one for the accuracy.
+        A row for the loss on held-out text and one for the score.
     """
     live = {"student": lab.live["student"].run}
-    (row,) = agreement(live, {"student": scores(lab)}, tolerance)
+    (row,) = agreement(live, {"student": scores(lab)}, tolerance, lab.score)
     loss = made["curve"][-1]["held_out"]
     own = {"run": "student, loss on held-out text", "live": f"{loss:.2f} nats"}
     stored = lab.study["students"]["triple"]["held_out"] if scores(lab) else []
@@ -148,7 +148,7 @@ def stored_table(lab: Session) -> Table:
         {
             "student": student.name,
             "loss on held-out text": _range(lab.study["students"][key]["held_out"], "{:.2f}"),
-            "accuracy in %": _range([100 * s for s in scores(lab, key)], "{:.1f}"),
+            f"{lab.score} in %": _range([100 * s for s in scores(lab, key)], "{:.1f}"),
             "seeds": len(scores(lab, key)),
         }
         for key, student in STUDENTS.items()

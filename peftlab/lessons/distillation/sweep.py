@@ -38,14 +38,15 @@ REAL_EXAMPLES = 1000
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 GRID = {  # learning rates tried
     "text": (1e-3, 2e-3, 4e-3),
-    "fine-tuning": (2e-4, 5e-4, 1e-3),
+    "fine-tuning": (2e-4, 5e-4, 1e-3, 2e-3),
+    "LoRA": (5e-3, 1e-2, 2e-2),
     "movies": (1e-4, 3e-4),
 }
 RATES = {
     "text": 2e-3,
     "alone": 1e-3,
     "teacher": 5e-4,
-    "student": 5e-4,
+    "student": 1e-3,
     "LoRA": 5e-3,
     "head": 1e-2,
     "movies": 1e-4,
@@ -175,6 +176,10 @@ def plan(*, backbone: str, task: str, epochs: int, examples: int, **_: Any) -> P
         f"{name}, {rate:g}": trial(f"{name}, {rate:g}", rate)
         for name in ("teacher", "student")
         for rate in GRID["fine-tuning"]
+    }
+    tuned |= {
+        f"student with LoRA, {rate:g}": replace(lora, label=f"LoRA, {rate:g}", learning_rate=rate)
+        for rate in GRID["LoRA"]
     }
     taught = {
         f"{key}, {rate:g}": _real(f"{key}, {rate:g}", rate, method)

@@ -12,6 +12,7 @@ from peftlab.lessons.distillation.shown import (
     times,
 )
 from peftlab.lessons.distillation.sweep import (
+    SEEDS,
     STUDENTS,
     TEMPERATURES,
     findings,
@@ -24,6 +25,7 @@ from peftlab.methods.distillation.method import Distillation
 
 __all__ = [
     "LESSON",
+    "SEEDS",
     "STUDENTS",
     "TEMPERATURES",
     "agrees",

@@ -13,6 +13,7 @@ from peftlab.seeds import paired
 
 KEPT = 0.97  # of the teacher's accuracy
 FASTER = 1.6  # times, the paper's "60 % faster"
+MATTERS = 1.0  # points: what is left out matters when the student is worse by that, or more
 
 CLAIMS = {
     "kept": Claim(
@@ -34,15 +35,17 @@ CLAIMS = {
         printed=(668 / 410,),
     ),
     "soft": Claim(
-        "Without the soft targets the student is worse",
+        "Without the soft targets the student is a point worse, or more",
         "GLUE -2.96 without them",
         "section 4.2, table 4",
+        margin=-MATTERS,
         printed=(2.96,),
     ),
     "cosine": Claim(
-        "Without the cosine the student is worse",
+        "Without the cosine the student is a point worse, or more",
         "GLUE -1.46 without it",
         "section 4.2, table 4",
+        margin=-MATTERS,
         printed=(1.46,),
     ),
     "hard": Claim(
@@ -64,19 +67,22 @@ CLAIMS = {
         "section 2, and the authors' code",
     ),
     "alone": Claim(
-        "At equal steps the teacher helps: without it the same student is worse",
+        "At equal steps the teacher gives a point or more",
         "not reported: its ablation always keeps one loss of the teacher",
         "section 4.2, where it is missing",
+        margin=-MATTERS,
     ),
     "longer": Claim(
-        "At equal time the teacher helps: without it there is time for more steps",
+        "At equal time the teacher gives a point or more: without it there is time for more steps",
         "not reported",
         "section 4.2, where it is missing",
+        margin=-MATTERS,
     ),
     "task": Claim(
-        "A fine-tuned teacher helps to learn the task itself",
+        "A fine-tuned teacher gives a point or more, over the labels alone",
         "SQuAD F1 86.9 with a second distillation, 85.8 without",
         "section 4.1, table 2",
+        margin=-MATTERS,
         printed=(1.1,),
     ),
     "LoRA": Claim(

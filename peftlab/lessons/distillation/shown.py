@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -17,6 +18,7 @@ from peftlab.insight.timing import time_ratio
 from peftlab.lessons.distillation.panel import MeasuredStudents
 from peftlab.lessons.distillation.sweep import (
     REAL,
+    SEEDS,
     SOFTENED,
     STUDENTS,
     TRIPLE,
@@ -24,6 +26,7 @@ from peftlab.lessons.distillation.sweep import (
     make,
     teacher_folder,
     texts,
+    tunings,
 )
 from peftlab.lessons.session import Live, Session
 from peftlab.runs.records import agreement
@@ -73,19 +76,33 @@ def scores(lab: Session, student: str = "triple", trial: str = "student") -> lis
 
     Args:
         lab: the session.
-        student: key in `STUDENTS`, or "T=4" and the like.
+        student: key in `STUDENTS`, "T=4" and the like, or "teacher".
         trial: of the plan; "LoRA" is the student with LoRA.
 
     Returns:
-        From 0 to 1, one for each seed.
+        From 0 to 1, one for each seed: the mean over the seeds of the fine-tuning.
     """
-    chosen = lab.plan.series["LoRA"]["triple"] if trial == "LoRA" else lab.plan.trials[trial]
-    found: list[float] = []
-    for name, seed, own in all_students():
-        if name == student and lab.scores("teacher"):
-            runs = lab.runs(chosen, backbone=own.folder(seed))
-            found += [run.score(lab.score) for run in runs if run.seed == seed]
-    return found
+    return [fmean(own) for own in _tuned(lab, student, trial) if own]
+
+
+def _tuned(lab: Session, student: str, trial: str = "student") -> list[list[float]]:
+    """For each seed of a student the scores of all its fine-tunings."""
+    if student == "teacher":
+        places = [(seed, None) for seed in SEEDS]
+        chosen = lab.plan.trials["teacher"]
+    else:
+        places = [(seed, own.folder(seed)) for n, seed, own in all_students() if n == student]
+        chosen = lab.plan.series["LoRA"]["triple"] if trial == "LoRA" else lab.plan.trials[trial]
+    if not lab.scores("teacher"):  # another backbone or task
+        return []
+    return [
+        [
+            run.score(lab.score)
+            for run in lab.runs(chosen, backbone=where)
+            if run.seed in tunings(seed)
+        ]
+        for seed, where in places
+    ]
 
 
 def movies(lab: Session, student: str) -> list[float]:
@@ -119,7 +136,8 @@ def agrees(lab: Session, made: Mapping[str, Any], tolerance: float, nats: float)
         A row for the loss on held-out text and one for the score.
     """
     live = {"student": lab.live["student"].run}
-    (row,) = agreement(live, {"student": scores(lab)}, tolerance, lab.score)
+    every = [score for own in _tuned(lab, "triple") for score in own]
+    (row,) = agreement(live, {"student": every}, tolerance, lab.score)
     loss = made["curve"][-1]["held_out"]
     own = {"run": "student, loss on held-out text", "live": f"{loss:.2f} nats"}
     stored = lab.study["students"]["triple"]["held_out"] if scores(lab) else []

@@ -28,6 +28,7 @@ from peftlab.runs.trial import Run, Trial
 FOLDER = "08_distilbert_runs"
 SEEDS = (0, 1, 2, 3, 4)
 FEW_SEEDS = (0, 1, 2)  # what no claim but that of the layers rests on
+TUNINGS = 4  # seeds of the fine-tuning for each student; their mean is the student's score
 GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on held-out text or validation
 SHARD, PHASE = 1000, "polarity"  # of the corpus; lab-bert's own training ends with this phase
 TEXTS = 6000
@@ -38,7 +39,7 @@ REAL_EXAMPLES = 1000
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 GRID = {  # learning rates tried
     "text": (1e-3, 2e-3, 4e-3),
-    "fine-tuning": (2e-4, 5e-4, 1e-3, 2e-3),
+    "fine-tuning": (5e-4, 1e-3, 2e-3, 4e-3),
     "LoRA": (5e-3, 1e-2, 2e-2),
     "movies": (1e-4, 3e-4),
 }
@@ -152,7 +153,8 @@ def plan(*, backbone: str, task: str, epochs: int, examples: int, **_: Any) -> P
     for key, rate, method in _taught():
         real[key] = _real(key, rate, method)
     groups = {
-        "stored": Group(trials=[trials["teacher"], trials["head"]], seeds=SEEDS),
+        "stored": Group(trials=[trials["head"]], seeds=SEEDS),
+        "teacher": Group(trials=[trials["teacher"]], seeds=[t for s in SEEDS for t in tunings(s)]),
         "movies": Group(
             trials=[real["teacher"]], seeds=SEEDS, backbone=REAL[0], task=REAL[1], noted=False
         ),
@@ -162,7 +164,7 @@ def plan(*, backbone: str, task: str, epochs: int, examples: int, **_: Any) -> P
         if own is TRIPLE:
             ways += [lora, trials["random"]]
         groups[f"{name}, seed {seed}"] = Group(
-            trials=ways, seeds=(seed,), backbone=own.folder(seed), noted=False
+            trials=ways, seeds=tunings(seed), backbone=own.folder(seed), noted=False
         )
     for seed in SEEDS:
         groups[f"movies, seed {seed}"] = Group(
@@ -202,6 +204,18 @@ def plan(*, backbone: str, task: str, epochs: int, examples: int, **_: Any) -> P
         )
     series = {"movies": real, "LoRA": {"triple": lora}, "grid": tuned | taught}
     return Plan(trials=trials, series=series, groups=groups)
+
+
+def tunings(seed: int) -> tuple[int, ...]:
+    """The seeds with which one student is fine-tuned.
+
+    Args:
+        seed: of the student.
+
+    Returns:
+        `TUNINGS` seeds, which no other student has.
+    """
+    return tuple(10 * seed + i for i in range(TUNINGS))
 
 
 def all_students() -> Iterator[tuple[str, int, Student]]:

@@ -142,7 +142,9 @@ def above(
         return record.unmeasured(key)
     margin = record.known(key).margin
     shown = {name: values, other: wanted} | dict(beside or {})
-    below = f"more than {margin:g} points below" if margin else "not above"
+    below = f"more than {margin:g} points below" if margin > 0 else "not above"
+    if margin < 0:
+        below = f"not {-margin:g} points above"
     compare(
         record,
         key,

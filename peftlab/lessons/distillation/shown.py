@@ -76,7 +76,7 @@ def scores(lab: Session, student: str = "triple", trial: str = "student") -> lis
 
     Args:
         lab: the session.
-        student: key in `STUDENTS`, "T=4" and the like, or "teacher".
+        student: key in `STUDENTS`, "T=8" and the like, or "teacher".
         trial: of the plan; "LoRA" is the student with LoRA.
 
     Returns:

@@ -25,7 +25,8 @@ from peftlab.training import evaluate
 from peftlab.training.batches import collator, encode
 
 SEEDS = (0, 1, 2, 3, 4)
-MORE_SEEDS = tuple(range(12))  # where differences are small: length, MLP, place of the rows
+MORE_SEEDS = tuple(range(12))  # where differences are small: length and MLP
+MOST_SEEDS = tuple(range(20))  # and the place of the rows
 FEW_SEEDS = SEEDS[:3]  # of the longest runs
 GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on the validation split
 GRID = {  # learning rates tried
@@ -146,10 +147,11 @@ def plan(
     slow = [own[PASSES[-1]] for own in (longer, longer_full)]
     every = [*trials.values(), *(own for found in series.values() for own in found.values())]
     every = [trial for trial in every if trial not in slow]
-    small = [lengths[1], lengths[LENGTH], lengths[LENGTHS[-1]], mlp(), *places.values()]
+    small = [lengths[1], lengths[LENGTH], lengths[LENGTHS[-1]], mlp()]
     groups = {
         "stored": Group(trials=every, seeds=SEEDS),
         "more": Group(trials=small, seeds=MORE_SEEDS, noted=False),
+        "place": Group(trials=[*places.values()], seeds=MOST_SEEDS, noted=False),
         "long": Group(trials=slow, seeds=FEW_SEEDS, noted=False),
         "grid": Group(trials=list(grid.values()), seeds=GRID_SEEDS, noted=False, shown=False),
     }

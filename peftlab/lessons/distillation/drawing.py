@@ -11,8 +11,8 @@ TEACHER, STUDENT = 6, 3
 
 def teacher_and_student() -> Picture:
     """The teacher on the left, frozen; the student on the right, all of it trained."""
-    figure, ax = canvas(9.6, 5.4)
-    ax.set(xlim=(-0.2, 13.2), ylim=(-1.0, 9.3))
+    figure, ax = canvas(9.6, 4.6)
+    ax.set(xlim=(-0.2, 13.2), ylim=(-1.0, 7.7))
     ax.axis("off")
     chosen = spread(TEACHER, STUDENT)
     heights = {layer: 0.95 * layer for layer in range(TEACHER)}
@@ -35,7 +35,7 @@ def teacher_and_student() -> Picture:
         arrow(ax, (x, top + 0.68), (x, top + 1.2), BLACK)
         box(ax, x - 1.3, top + 1.22, 2.6, 0.65, "words, softened", "white", edge=GREY, fontsize=9)
         state = "frozen" if who == "teacher" else "all of it trains"
-        ax.text(x, top + 3.9, f"{who}: {state}", ha="center", fontsize=11)
+        ax.text(x, top + 2.3, f"{who}: {state}", ha="center", fontsize=11)
     for y, what, x in (
         (top + 1.0, "cosine of the last states", 5.1),
         (top + 1.75, "5 × soft targets", 5.1),

@@ -150,7 +150,8 @@ def plan(
         "controls, opinions": group(
             CLASSES, [classes[n] for n in ("full", *controls)], FEW_SEEDS, False
         ),
-        "movies": group("movies", [real[n] for n in real], FEW_SEEDS, False),
+        "movies": group("movies", [real[n] for n in methods], SEEDS, False),
+        "controls, movies": group("movies", [real[n] for n in controls], FEW_SEEDS, False),
         "verbalizer": group(CLASSES, [word], SEEDS, False),
     }
     for ground, trial in longer.items():

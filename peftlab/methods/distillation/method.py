@@ -181,6 +181,7 @@ class Distillation(Described):
             "n_heads": config.num_attention_heads,
             "vocab_size": config.vocab_size,
             "max_position_embeddings": anatomy.position_room(config),
+            "tie_word_embeddings": getattr(config, "tie_word_embeddings", True),
         }
 
     def parameter_count(self, config: Any, head: str | None = None) -> ParameterCount:

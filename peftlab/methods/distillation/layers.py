@@ -250,4 +250,4 @@ def cosine_loss(teacher: Tensor, student: Tensor) -> Tensor:
     Returns:
         One number from 0, the same direction, to 2.
     """
-    return (1 - F.cosine_similarity(student, teacher, dim=-1)).mean()
+    return (1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1)).mean()

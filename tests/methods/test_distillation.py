@@ -352,6 +352,11 @@ def test_losses_of_half_precision_are_counted_in_full():
     assert student.dtype == torch.float16
     assert {loss.dtype for loss in losses.values()} == {torch.float32}
     assert all(loss.isfinite() for loss in losses.values())
+    draw = torch.Generator().manual_seed(0)
+    rows = [30 * torch.randn(9, 50, generator=draw).half() for _ in "ts"]
+    full = [x.float() for x in rows]
+    assert soft_loss(*rows, 2.0).equal(soft_loss(*full, 2.0))
+    assert cosine_loss(*rows).equal(cosine_loss(*full))
 
 
 def test_methods_can_be_attached_to_a_student():

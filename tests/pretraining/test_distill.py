@@ -258,11 +258,12 @@ def test_what_a_killed_run_left_half_written_is_not_in_the_student(run, stopped,
     assert not (folder / "old.json").exists() and not stopped.exists()
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_the_way_out(run, tmp_path):
+@pytest.mark.parametrize("count", [120, 20])  # with held-out text, and without
+def test_a_loss_that_is_not_finite_ends_the_run_with_the_way_out(count, run, tmp_path):
     message = r"not finite at step \d+; delete .*student.partial and try the learning rate 100"
     for _ in range(2):  # no checkpoint holds what is broken, so it ends in the same way again
         with pytest.raises(ValueError, match=message):
-            run(learning_rate=1e3, steps=20, interval=1)
+            run(learning_rate=1e3, steps=20, interval=1, text=lines(count))
     assert not (tmp_path / "student").exists()
 
 

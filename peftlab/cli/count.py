@@ -97,7 +97,7 @@ def _counted(
     kind: type[Described], options: tuple[str, ...], config: Any, head: str | None
 ) -> dict[str, Any]:
     """The settings of one method and its count, or the reason why there is none."""
-    method = kind(**_hyperparameters(kind, options))
+    method = kind(**hyperparameters(kind, options))
     try:
         found = method.parameter_count(config, head).to_dict()
     except ValueError as error:
@@ -105,8 +105,19 @@ def _counted(
     return {"hyperparameters": method.hyperparameters()} | found
 
 
-def _hyperparameters(kind: type[Described], options: tuple[str, ...]) -> dict[str, Any]:
-    """The values of `-o KEY=VALUE`, each read by its declaration."""
+def hyperparameters(kind: type[Described], options: tuple[str, ...]) -> dict[str, Any]:
+    """Read the values of `-o KEY=VALUE`, each by its declaration.
+
+    Args:
+        kind: what has the hyperparameters.
+        options: as given.
+
+    Returns:
+        Values by name.
+
+    Raises:
+        ValueError: an option is no KEY=VALUE, or there is no such hyperparameter.
+    """
     known = declared(kind)
     values = {}
     for option in options:

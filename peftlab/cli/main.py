@@ -1,4 +1,4 @@
-"""The command line: `peftlab lab`, `run`, `fetch`, `count`, `pretrain`, `probe` and `separation`.
+"""The command line: `lab`, `run`, `fetch`, `count`, `pretrain`, `distill`, `probe`, `separation`.
 
 Nothing here imports torch, transformers or Jupyter before a command needs it, so that counting
 answers at once.

@@ -2,9 +2,9 @@
 
 distill(Distillation(), "lab-bert", "my.txt", "my-student")   # peftlab distill lab-bert my.txt ...
 
-The step's number alone decides which texts a step reads and which tokens it hides. After each
-interval a checkpoint is written. So a run that was killed goes on from its last checkpoint, and
-ends where an uninterrupted run would end.
+The step's number alone decides which texts a step reads, which tokens it hides and what dropout
+leaves out. After each interval a checkpoint is written. So a run that was killed goes on from its
+last checkpoint, and ends where an uninterrupted run would end.
 
 Axes: B texts, T tokens, V vocabulary.
 """
@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
+import shutil
 import sys
 import time
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -31,7 +35,7 @@ from peftlab.files import versions, write_whole
 from peftlab.methods.distillation.method import Distillation
 from peftlab.pretraining.card import write_checksums
 from peftlab.pretraining.corpus import hide
-from peftlab.pretraining.resume import CHECKPOINT, checkpoint, resume
+from peftlab.pretraining.resume import checkpoint, resume
 from peftlab.refuse import require_number
 from peftlab.training import decay_groups, fitting_length, rate
 from peftlab.training.batches import LengthBuckets
@@ -92,6 +96,7 @@ def distill(
     require_number("masked", masked, 1e-3, 1, example=0.15, below=True)
     require_number("max_length", max_length, 4, integer=True, example=128)
     require_number("warmup", warmup, 0, 1, example=0.05)
+    require_number("seed", seed, 0, 2**32, integer=True)
     folder = Path(folder)
     if folder.exists():
         raise ValueError(f"{folder} exists already; delete it, or choose another folder")
@@ -99,6 +104,7 @@ def distill(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     taught, tokenizer = load_language_model(teacher)
     student = method.student(taught.to(device), seed)
+    _check_tokenizer(tokenizer, taught)
     distiller = method.distiller(taught, student)
     pieces = _pieces(tokenizer, text, fitting_length(taught, max_length))
     settings = {
@@ -121,6 +127,7 @@ def distill(
         fused=True,
     )
     state = resume(settings, work, student, optimizer)
+    _check_writable(work)
     seen = pieces[HELD_OUT - 1 :: HELD_OUT][:LOOKED_AT]
     if seen:
         del pieces[HELD_OUT - 1 : HELD_OUT * len(seen) : HELD_OUT]
@@ -143,31 +150,28 @@ def distill(
             started, sums = time.perf_counter(), {}
             last = min(steps, (state["step"] // interval + 1) * interval)
             count = last - state["step"]
-            torch.manual_seed(1_000_003 * seed + state["step"])  # of dropout
             student.train()
             for step in range(state["step"], last):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate * rate(step, steps, rise)
                 draw = torch.Generator().manual_seed(1_000_003 * seed + step)
                 batch = _batch(tokenizer, next(order), chances, masked, draw)
+                torch.manual_seed(int(torch.randint(2**62, (), generator=draw)))  # of dropout
                 losses = distiller.losses({k: v.to(device) for k, v in batch.items()})
                 optimizer.zero_grad()
                 losses["total"].backward()
-                torch.nn.utils.clip_grad_norm_(student.parameters(), 5.0)
+                norm = torch.nn.utils.clip_grad_norm_(student.parameters(), 5.0)
+                _check_finite(float(losses["total"].detach() + norm), step, learning_rate, work)
                 optimizer.step()
                 for name, loss in losses.items():
                     sums[name] = sums.get(name, 0.0) + float(loss.detach()) / count
                 bar.update()
-            if not torch.isfinite(torch.tensor(sums["total"])):
-                raise ValueError(
-                    f"the loss was not finite before step {last}; the last checkpoint is from "
-                    f"before that; try the learning rate {learning_rate / 10:g}"
-                )
             state["step"] = last
             state["seconds"] += time.perf_counter() - started
             point = {"step": last} | {k: round(v, 4) for k, v in sums.items()}
             if seen:
                 own = _held_out(student, tokenizer, seen, chances, masked)
+                _check_finite(own, last - 1, learning_rate, work)
                 point["held_out"] = round(own, 4)
             state["curve"].append(point)
             bar.set_postfix(loss=f"{sums['total']:.3f}")
@@ -180,14 +184,16 @@ def _pieces(
 ) -> list[array]:
     """The token ids of all texts, in pieces of at most `max_length`, special tokens included."""
     if isinstance(text, str | Path):
-        if not Path(text).is_file():
+        if not os.path.isfile(text):  # a whole text as its name is no file, either
             raise ValueError(f"there is no text file {text}; give one with a text on each line")
         try:
             lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
-            raise ValueError(f"{text} is no text in UTF-8: {error}") from error
+            raise ValueError(f"{text} is no text in UTF-8: {error}; save it as UTF-8") from error
     else:
         lines = list(text)
+        if strange := [line for line in lines if not isinstance(line, str)]:
+            raise TypeError(f"the texts must be strings, got {strange[0]!r}")
     special, found = set(tokenizer.all_special_ids), []
     for some in _parts([line for line in lines if line.strip()], 1000):
         rows = tokenizer(
@@ -196,8 +202,45 @@ def _pieces(
         found += [array("i", ids) for ids in rows["input_ids"] if not special.issuperset(ids)]
     if not found:
         where = text if isinstance(text, str | Path) else "the sequence"
-        raise ValueError(f"there is no text in {where}; give a text on each line")
+        raise ValueError(
+            f"there is no text in {where} of which the tokenizer knows a word; "
+            "give a text on each line"
+        )
     return found
+
+
+def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Refuse a tokenizer that cannot hide tokens, or whose tokens the model does not have."""
+    for kind in ("mask", "pad"):
+        if getattr(tokenizer, f"{kind}_token_id") is None:
+            raise ValueError(
+                f"the tokenizer has no {kind}_token, which masked tokens need; "
+                "set it and save the tokenizer in the teacher's folder"
+            )
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {len(tokenizer)} tokens, and the model {model.config.vocab_size}; "
+            "give the model its own tokenizer"
+        )
+
+
+def _check_writable(work: Path) -> None:
+    """Refuse a folder that cannot be written before hours of work, not after them."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=work).close()
+    except OSError as error:
+        raise ValueError(
+            f"cannot write to {work}: {error.strerror}; choose a folder of your own"
+        ) from error
+
+
+def _check_finite(value: float, step: int, learning_rate: float, work: Path) -> None:
+    if not math.isfinite(value):
+        raise ValueError(
+            f"the loss or its gradient was not finite at step {step + 1}; delete {work} and try "
+            f"the learning rate {learning_rate / 10:g}"
+        )
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
@@ -299,8 +342,10 @@ def held_out_loss(
         The mean loss of the hidden tokens, in nats.
 
     Raises:
-        ValueError: there is no text.
+        ValueError: there is no text, `masked` is out of range, or the tokenizer does not fit.
     """
+    require_number("masked", masked, 1e-3, 1, example=0.15, below=True)
+    _check_tokenizer(tokenizer, model)
     pieces = _pieces(tokenizer, texts, fitting_length(model, 128))
     chances = torch.ones(model.config.vocab_size)
     chances[tokenizer.all_special_ids] = 0
@@ -316,8 +361,12 @@ def _finish(
 ) -> Path:
     """Write the student whole: everything beside, then the folder gets its name."""
     made = work / "student"
+    shutil.rmtree(made, ignore_errors=True)  # of a run that was killed here
     with quiet():
         student.eval().cpu().save_pretrained(made)
+    names = [n for n in tokenizer.model_input_names if n != "token_type_ids"]
+    tokenizer.model_input_names = names  # DistilBERT has no token types
+    tokenizer.backend_tokenizer.no_truncation()
     tokenizer.save_pretrained(made)
     counts: anatomy.ParameterCount = state.pop("counts")
     record = state | {"counts": counts.to_dict(), "versions": versions()}
@@ -325,6 +374,5 @@ def _finish(
         beside.write_text(json.dumps(record, indent=1) + "\n")
     write_checksums(made)
     made.rename(folder)
-    (work / CHECKPOINT).unlink()
-    work.rmdir()
+    shutil.rmtree(work)
     return folder

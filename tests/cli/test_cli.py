@@ -214,6 +214,21 @@ def test_count_as_json_is_the_methods_count_with_its_settings():
     }
 
 
+@pytest.mark.parametrize(
+    ("head", "student", "teacher"),
+    [("none", 66_362_880, 109_482_240), ("masked_lm", 66_985_530, 109_514_298)],
+)
+def test_counting_distillation_gives_the_papers_66_of_110_million(head, student, teacher):
+    found = count("--backbone", "bert-base", "--method", "distillation", "--head", head)
+    assert (found["trained"], found["stored"], found["backbone"]) == (student, student, teacher)
+    usual = count("--backbone", "bert-base", "--method", "distillation")
+    assert (usual["trained"], usual["backbone"]) == (66_362_880, 109_482_240)
+    assert usual["head_name"] == "sequence_classification"
+    of_three = count("--backbone", "bert-base", "--method", "distillation", "-o", "layers=0,5,11")
+    assert usual["trained"] - of_three["trained"] == 3 * 7_087_872  # what a layer has
+    assert of_three["hyperparameters"]["layers"] == [0, 5, 11]
+
+
 def test_count_without_a_method_lists_all_and_without_a_backbone_takes_minilm():
     rows = count()
     assert [row["method"] for row in rows] == list(COUNTED)
@@ -296,7 +311,8 @@ def test_the_version_is_the_packages():
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["lab"], ["run"], ["count"], ["pretrain"], ["probe"], ["separation"]]
+    "command",
+    [[], ["lab"], ["run"], ["count"], ["pretrain"], ["distill"], ["probe"], ["separation"]],
 )
 def test_help_teaches_with_an_example(command):
     assert "Example: peftlab" in invoke(*command, "--help").stdout

@@ -9,6 +9,7 @@ import torch
 from tiny_task import KINDS, write_backbone, write_task
 
 from peftlab import (
+    Distillation,
     FullFineTuning,
     HeadOnly,
     LoRA,
@@ -30,6 +31,7 @@ LORA = Trial(
 )
 HEAD = Trial(label="head only", method=HeadOnly(), learning_rate=1e-2, epochs=1)
 FULL = Trial(label="full fine-tuning", method=FullFineTuning(), learning_rate=1e-3, epochs=1)
+STUDENT = replace(FULL, label="student", distillation=Distillation(layers=(1,), hard_weight=1.0))
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,30 @@ def test_a_run_is_trained_with_the_settings_of_its_trial(one):
         assert settings[key] == getattr(LORA, key)
     assert settings["seed"] == 3
     assert one[0].method == LORA.method
+
+
+def test_a_student_is_trained_by_what_its_teacher_says(backbone, task):
+    attachment, run = run_trial(STUDENT, backbone, task, seed=0, progress=False)
+    student = attachment.model
+    assert type(student).__name__ == "DistilBertForSequenceClassification"
+    assert student.config.n_layers == 1
+    assert run.counts == attachment.report().to_dict()
+    assert run.counts["trained"] + run.counts["head"] == sum(
+        p.numel() for p in student.parameters()
+    )
+    back = Run.from_json(json.loads(json.dumps(run.to_json())))
+    assert back == run and back.same_setting(STUDENT)
+    other = replace(STUDENT, distillation=replace(STUDENT.distillation, temperature=1.0))
+    for another in (FULL, other, replace(STUDENT, method=HeadOnly())):
+        assert not back.same_setting(another)
+    assert "distillation" not in FULL.settings()
+    _, softer = run_trial(other, backbone, task, seed=0, progress=False)
+    assert softer.history["losses"] != run.history["losses"]
+    alone = Distillation(layers=(1,), soft_weight=0, hard_weight=1.0, cosine_weight=0)
+    _, hard = run_trial(
+        replace(STUDENT, distillation=alone), backbone, task, seed=0, progress=False
+    )
+    assert hard.history["losses"][0] < run.history["losses"][0]  # the others come on top
 
 
 @pytest.mark.parametrize("bulky", [True, False])

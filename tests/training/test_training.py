@@ -94,6 +94,23 @@ def short(attachment, tokenizer, task=TASK, **settings):
     return train(attachment, tokenizer, task, **settings)
 
 
+def test_a_loss_of_ones_own_is_what_is_trained(tokenizer):
+    plain = attached()
+    expected = short(plain, tokenizer).losses
+    own = attached()
+    batches = []
+
+    def twice(batch):
+        batches.append(batch)
+        return 2 * own.model(**batch).loss
+
+    history = short(own, tokenizer, loss=twice, max_grad_norm=1e9)
+    assert len(batches) == len(history.losses) == 10
+    assert history.losses[0] == pytest.approx(2 * expected[0])
+    assert {"input_ids", "attention_mask", "labels"} <= set(batches[0])
+    assert history.losses[-1] < history.losses[0]
+
+
 def weights(model):
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 

@@ -177,8 +177,12 @@ class Distiller:
             "total", their weighted sum.
 
         Raises:
-            ValueError: the batch is padded on the left: DistilBERT counts positions from there.
+            ValueError: the batch lacks something, or is padded on the left: DistilBERT counts
+                positions from there.
         """
+        needed = ("input_ids", "attention_mask", *["labels"] * (self.method.hard_weight > 0))
+        if lacking := [name for name in needed if name not in batch]:
+            raise ValueError(f"the batch has no {lacking[0]}; it needs {', '.join(needed)}")
         method, mask = self.method, batch["attention_mask"].bool()  # (B, T)
         if not mask[:, 0].all():
             raise ValueError("pad the batch on the right: DistilBERT counts positions from there")
@@ -187,7 +191,7 @@ class Distiller:
         weights = {"soft": method.soft_weight, "cosine": method.cosine_weight}
         found: dict[str, Tensor] = {}
         if any(weights.values()):
-            self.teacher.eval()
+            self.teacher.to(self.student.device).eval()  # a loop may have moved the student
             types = {k: batch[k] for k in ("token_type_ids",) if k in batch}
             with torch.no_grad():
                 teacher = self.teacher(**inputs, **types, output_hidden_states=True)
@@ -197,8 +201,8 @@ class Distiller:
             found["soft"] = soft_loss(*kept, method.temperature)
         if method.hard_weight:
             logits, labels = student.logits.flatten(0, -2), batch["labels"].flatten()
-            rows = labels != -100
-            found["hard"] = F.cross_entropy(logits[rows], labels[rows]) if rows.any() else 0
+            lost = F.cross_entropy(logits.float(), labels, reduction="sum")  # -100 is left out
+            found["hard"] = lost / (labels != -100).sum().clamp(min=1)
         if method.cosine_weight:
             states = (teacher.hidden_states[-1][mask], student.hidden_states[-1][mask])  # (N, D)
             found["cosine"] = cosine_loss(*states)
@@ -231,8 +235,8 @@ def soft_loss(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
     Returns:
         One number, in nats.
     """
-    soft = F.log_softmax(teacher / temperature, -1)
-    ours = F.log_softmax(student / temperature, -1)
+    soft = F.log_softmax(teacher.float() / temperature, -1)
+    ours = F.log_softmax(student.float() / temperature, -1)
     return temperature**2 * F.kl_div(ours, soft, reduction="batchmean", log_target=True)
 
 
@@ -246,4 +250,4 @@ def cosine_loss(teacher: Tensor, student: Tensor) -> Tensor:
     Returns:
         One number from 0, the same direction, to 2.
     """
-    return (1 - F.cosine_similarity(student, teacher, dim=-1)).mean()
+    return (1 - F.cosine_similarity(student.float(), teacher.float(), dim=-1)).mean()

@@ -47,24 +47,20 @@ TEACHERS = ("bert", "roberta")  # families
 
 
 def spread(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
-    """Choose teacher layers for a student: evenly, and with the first and the last one.
+    """Choose teacher layers for a student: evenly, from the first to the last one.
 
-    The lower half of the student counts up from the first layer, the upper half down from the last
-    one, in steps of `teacher_layers / student_layers`, rounded down.
-
-    Worked example: for 6 of 12 the step is 2; 0, 2, 4 count up, 11, 9, 7 count down.
+    Worked example: for 6 of 12 the step is 11 / 5, and 0, 2.2, 4.4, 6.6, 8.8, 11 are rounded to
+    0, 2, 4, 7, 9, 11.
 
     Args:
         teacher_layers: at least `student_layers`.
         student_layers: at least 1.
 
     Returns:
-        Numbers of layers from 0, rising.
+        Numbers of layers from 0, rising; the first one alone where one is wanted.
     """
-    half = (student_layers + 1) // 2
-    up = (i * teacher_layers // student_layers for i in range(half))
-    down = (i * teacher_layers // student_layers for i in range(student_layers - half))
-    return (*up, *reversed([teacher_layers - 1 - step for step in down]))
+    last, intervals = teacher_layers - 1, max(1, student_layers - 1)
+    return tuple(round(i * last / intervals) for i in range(student_layers))
 
 
 def _layers(value: Any) -> int | tuple[int, ...] | None:
@@ -181,6 +177,7 @@ class Distillation(Described):
             "n_heads": config.num_attention_heads,
             "vocab_size": config.vocab_size,
             "max_position_embeddings": anatomy.position_room(config),
+            "tie_word_embeddings": getattr(config, "tie_word_embeddings", True),
         }
 
     def parameter_count(self, config: Any, head: str | None = None) -> ParameterCount:

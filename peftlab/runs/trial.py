@@ -64,7 +64,7 @@ class Trial:
         require_number("learning_rate", self.learning_rate, 1e-12, 1e3, example=1e-3)
         require_number("epochs", self.epochs, 1, integer=True, example=3)
         if self.examples is not None:
-            require_number("examples", self.examples, 1, integer=True)
+            require_number("examples", self.examples, 1, integer=True, example=100)
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the outcome, as plain values."""

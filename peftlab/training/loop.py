@@ -118,7 +118,8 @@ def train(
     Raises:
         NonFiniteLossError: the loss or a gradient is NaN or infinite; names the step and the likely
             cause.
-        TypeError, ValueError: an argument is out of range, a split empty, or the attachment merged.
+        TypeError, ValueError: an argument is out of range, a split empty, the attachment merged, or
+            virtual tokens leave no room for a text.
     """
     settings = {
         "learning_rate": learning_rate,

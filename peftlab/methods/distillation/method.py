@@ -16,7 +16,8 @@ Differs from the paper: its formula of the soft targets lacks the minus sign and
 authors' code has. The paper takes "one layer out of two"; the code takes 0, 2, 4, 7, 9 and 11 of
 12, which always has the first and the last one. `spread` is that choice for other depths. Differs
 from the authors' code: positions train here, theirs are frozen; the head's transform is always
-copied, theirs on request; a RoBERTa teacher gives a DistilBERT here, and a RoBERTa there.
+copied, theirs on request; a RoBERTa teacher gives a DistilBERT here, and a RoBERTa there. The norms
+of a DistilBERT have an epsilon of 1e-12, those of published RoBERTas 1e-5.
 
 | ours               | paper, authors' code              | PEFT      |
 |--------------------|-----------------------------------|-----------|

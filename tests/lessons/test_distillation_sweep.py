@@ -128,5 +128,4 @@ def test_the_rates_of_lab_08_are_the_best_of_its_stored_grid():
         "student with LoRA": own.RATES["LoRA"],
         "distilled": own.RATES["movies"],
         "labels": own.RATES["movies"],
-        "random": own.RATES["movies"],
     }

@@ -110,7 +110,7 @@ def movies(lab: Session, student: str) -> list[float]:
 
     Args:
         lab: the session.
-        student: "teacher", or a student of it: "distilled", "labels", "random", "first", "last".
+        student: "teacher", or a student of it: "distilled", "labels" or "random".
 
     Returns:
         From 0 to 1, one for each seed.

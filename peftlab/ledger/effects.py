@@ -20,7 +20,7 @@ from peftlab.seeds import (
     seeds_needed,
 )
 
-POINTS, STEPS, TIMES, BLEU = "points", "steps", "times", "BLEU points"
+POINTS, STEPS, TIMES, BLEU, NATS = "points", "steps", "times", "BLEU points", "nats"
 ROOM = 1.0  # points below 100: with two settings nearer to it, nothing can differ
 
 
@@ -32,7 +32,8 @@ class Effect:
         what: which two settings, such as "LoRA minus full".
         interval: of the difference, in `unit`.
         margin: in `unit`; the claim allows the first to be so far below the second.
-        unit: POINTS of accuracy (a hundredth), STEPS, TIMES (a ratio), or points of BLEU.
+        unit: POINTS of accuracy (a hundredth), STEPS, TIMES (a ratio), points of
+            BLEU, or NATS of a loss.
         room: whether the two could have differed at all.
         needed: a guess at the number of seeds that would decide, or None.
         over: what the values are counted in, where it is not seeds.

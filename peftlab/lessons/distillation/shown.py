@@ -105,6 +105,19 @@ def _tuned(lab: Session, student: str, trial: str = "student") -> list[list[floa
     ]
 
 
+def held_out(lab: Session) -> dict[str, list[float]]:
+    """Find the losses of the stored students on held-out text, before their fine-tuning.
+
+    Args:
+        lab: the session.
+
+    Returns:
+        In nats by key of the student, one for each seed; empty lists where nothing is stored.
+    """
+    there = bool(scores(lab))
+    return {key: lab.study["students"][key]["held_out"] if there else [] for key in STUDENTS}
+
+
 def movies(lab: Session, student: str) -> list[float]:
     """Find the stored test accuracies on movies.
 

@@ -94,7 +94,7 @@ def test_the_student_on_movies_learns_from_the_model_that_was_fine_tuned_with_it
 def test_the_seed_of_the_grid_is_shown_nowhere(done):
     study, session, _ = done
     assert any(run.seed == 100 for run in study["runs"])
-    assert {"teacher, 0.001", "student, 0.001", "distilled, 0.0001"} <= study["grid"].keys()
+    assert {"teacher, 0.001", "student, 0.001"} <= study["grid"].keys()
     shown_runs = session.runs("student", backbone=own.TRIED[1].folder(100))
     assert shown_runs == []
 
@@ -126,6 +126,4 @@ def test_the_rates_of_lab_08_are_the_best_of_its_stored_grid():
         "teacher": own.RATES["teacher"],
         "student": own.RATES["student"],
         "student with LoRA": own.RATES["LoRA"],
-        "distilled": own.RATES["movies"],
-        "labels": own.RATES["movies"],
     }

@@ -41,7 +41,6 @@ GRID = {  # learning rates tried
     "text": (1e-3, 2e-3, 4e-3),
     "fine-tuning": (5e-4, 1e-3, 2e-3, 4e-3),
     "LoRA": (5e-3, 1e-2, 2e-2),
-    "movies": (1e-4, 3e-4),
 }
 RATES = {
     "text": 2e-3,
@@ -183,26 +182,16 @@ def plan(*, backbone: str, task: str, epochs: int, examples: int, **_: Any) -> P
         f"student with LoRA, {rate:g}": replace(lora, label=f"LoRA, {rate:g}", learning_rate=rate)
         for rate in GRID["LoRA"]
     }
-    taught = {
-        f"{key}, {rate:g}": _real(f"{key}, {rate:g}", rate, method)
-        for key, _, method in islice(_taught(), 2)
-        for rate in GRID["movies"]
-    }
     (seed,) = GRID_SEEDS
-    for name, own, where in (
-        ("teacher", tuned, (None, None)),
-        ("student", tuned, (TRIED[1].folder(seed), None)),
-        ("movies", taught, (teacher_folder(seed), REAL[1])),
-    ):
+    for name, where in (("teacher", None), ("student", TRIED[1].folder(seed))):
         groups[f"grid, {name}"] = Group(
-            trials=[t for label, t in own.items() if name in label or name == "movies"],
+            trials=[own for label, own in tuned.items() if name in label],
             seeds=GRID_SEEDS,
-            backbone=where[0],
-            task=where[1],
+            backbone=where,
             noted=False,
             shown=False,
         )
-    series = {"movies": real, "LoRA": {"triple": lora}, "grid": tuned | taught}
+    series = {"movies": real, "LoRA": {"triple": lora}, "grid": tuned}
     return Plan(trials=trials, series=series, groups=groups)
 
 
@@ -299,7 +288,7 @@ def prepare(plan: Plan, place: Place) -> None:
         [plan.series["movies"]["teacher"]],
         backbone=REAL[0],
         task=REAL[1],
-        seeds=FEW_SEEDS + GRID_SEEDS,
+        seeds=FEW_SEEDS,
         folder=place.folder,
         keep=keep_model,
     )

@@ -40,6 +40,10 @@ class Feedback:
         return f"{self.status}: {self.message}"
 
 
+class Refused(Exception):
+    """An answer that an exercise refuses before it compares numbers; the text is the message."""
+
+
 @dataclass(frozen=True)
 class Exercise:
     """An exercise: the learner writes a function.
@@ -84,6 +88,8 @@ class Exercise:
             answer = attempt(**given)
         except NotImplementedError:
             return Feedback(OPEN, "write the body of the function, then run this cell again")
+        except Refused as refused:
+            return Feedback(WRONG, str(refused))
         except (Exception, SystemExit) as error:
             raised = f"{type(error).__name__}: {str(error).rstrip('.')}"
             said = f"your function raised {raised}. It was given {_said(inputs)}."
@@ -112,9 +118,8 @@ class Exercise:
             said = f"{answer:,} is not right for {_said(inputs)}; {reason or 'count again'}"
             return Feedback(WRONG, said)
         if answer.shape != wanted.shape:
-            return Feedback(
-                WRONG, f"the shape is {tuple(answer.shape)}, it should be {tuple(wanted.shape)}"
-            )
+            right = str(tuple(wanted.shape)) if wanted.ndim else "(), which is one number"
+            return Feedback(WRONG, f"the shape is {tuple(answer.shape)}, it should be {right}")
         if not answer.isfinite().all():
             return Feedback(
                 WRONG,

@@ -37,10 +37,10 @@ def by_einsum(teacher, student, T):
     return T**2 * torch.einsum("nv,nv->", log_p.exp(), log_p - log_q) / len(teacher)
 
 
-def by_entropies(a, b, temperature):
-    p = (a.data / temperature).softmax(-1)
+def by_entropies(teacher, student, T):
+    p = (teacher.data / T).softmax(-1)
     own = (p * p.log()).sum(-1).mean()
-    return temperature**2 * (F.cross_entropy(b / temperature, p) + own)
+    return T**2 * (F.cross_entropy(student / T, p) + own)
 
 
 def by_freezing(teacher, student, T):
@@ -53,6 +53,11 @@ def by_freezing(teacher, student, T):
 )
 def test_right_soft_targets_are_accepted_however_they_are_written(attempt):
     assert SOFT_TARGETS.check(attempt).status == SOLVED
+
+
+def named(attempt):
+    """The attempt with the names that the notebook gives its arguments."""
+    return lambda teacher, student, T: attempt(teacher, student, T)
 
 
 def kl(t, s, T, **changes):
@@ -84,8 +89,8 @@ def kl(t, s, T, **changes):
         ),
         (lambda t, s, T: F.cross_entropy(s, t.argmax(-1)), "hard target"),
         (lambda t, s, T: F.mse_loss(s, t.detach()), "logits themselves"),
-        (lambda t, s, T: F.kl_div(s, t, reduction="none"), "one number, the mean over the rows"),
-        (lambda t, s, T: kl(t, s, T) * torch.ones(4), "has the shape (4,)"),
+        (lambda t, s, T: F.kl_div(s, t, reduction="none"), "which is one number"),
+        (lambda t, s, T: kl(t, s, T) * torch.ones(4), "the shape is (4,)"),
         (lambda t, s, T: kl(t, s, T).item(), "not float"),
         (lambda t, s, T: [kl(t, s, T)], "not list"),
         (lambda t, s, T: torch.tensor(kl(t, s, T).item()), "leave .item() out"),
@@ -109,12 +114,14 @@ def kl(t, s, T, **changes):
             ),
             "log_target",
         ),
-        (lambda t, s, T: kl(t.T, s.T, T) * 6 / 4, "over the rows; it runs over the last axis"),
+        (lambda t, s, T: kl(t.T, s.T, T) * 6 / 3, "over the rows; it runs over the last axis"),
         (lambda t, s, T: F.cross_entropy(s / T, (t / T).softmax(-1)), "cross-entropy, and T²"),
         (lambda t, s, T: T**2 * F.cross_entropy(s / T, t.argmax(-1)), "hard target"),
         (lambda t, s, T: F.mse_loss((s / T).softmax(-1), (t / T).softmax(-1)) * T**2, "squared"),
-        (lambda t, s, T: T**2 * kl(t, s, T).detach() / T**2, "no gradient reaches the student"),
-        (lambda t, s, T: kl(t.div_(T), s, T), "in place"),
+        (lambda t, s, T: kl(t, s, T).detach(), "no gradient reaches the student"),
+        (lambda t, s, T: (kl(t, s, T) + kl(t, s.detach(), T)) / 2, "a part of the student"),
+        (lambda t, s, T: torch.tensor(t.numpy()).sum() * 0 + kl(t, s, T), "raised RuntimeError"),
+        (lambda t, s, T: kl(t, s.div_(T), T), "changes student in place"),
         (lambda t, s, T: kl(t.detach().div_(T), s, T), "changes teacher in place"),
         (lambda t, s, T: t.missing, "raised AttributeError"),
         (
@@ -127,7 +134,7 @@ def kl(t, s, T, **changes):
     ],
 )
 def test_wrong_soft_targets_hear_what_is_wrong(attempt, said):
-    feedback = SOFT_TARGETS.check(attempt)
+    feedback = SOFT_TARGETS.check(named(attempt))
     assert feedback.status == WRONG and said in feedback.message
 
 
@@ -143,7 +150,7 @@ def test_wrong_soft_targets_hear_what_is_wrong(attempt, said):
     ],
 )
 def test_a_wrong_gradient_does_not_hide_another_mistake(attempt, said):
-    feedback = SOFT_TARGETS.check(attempt)
+    feedback = SOFT_TARGETS.check(named(attempt))
     assert feedback.status == WRONG and said in feedback.message
 
 

@@ -10,85 +10,56 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from peftlab.lessons.exercise import SOLVED, WRONG, Exercise, Feedback, Refused
+from peftlab.lessons.diagnosis import copies, same
+from peftlab.lessons.exercise import SOLVED, WRONG, Exercise, Feedback
 
 Loss = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
 class LossExercise(Exercise):
-    """An exercise whose answer is a loss: its gradients are compared, too.
+    """An exercise whose answer is a loss: once the number is right, its gradients are looked at.
 
-    Both logits ask for a gradient, as if the teacher had not been run under `torch.no_grad()`. The
-    student has to get the right one. That the teacher gets none is looked at last, so that an
-    attempt with two mistakes hears of the other one first.
+    Then both logits ask for a gradient, as if the teacher had not been run under `torch.no_grad()`.
+    The student has to get the right one, the teacher none.
     """
 
     def check(self, attempt: Loss) -> Feedback:
         """Try an attempt; see `Exercise.check`."""
-        if not callable(attempt):
-            return super().check(attempt)
-        reached: list[bool] = []
-        feedback = super().check(_with_gradient(attempt, reached))
-        return Feedback(WRONG, _REACHED) if feedback.status == SOLVED and any(reached) else feedback
-
-
-_REACHED = (
-    "the number is right, but the gradient reaches the teacher: run it under torch.no_grad(), or "
-    "detach its logits"
-)
-
-
-def _with_gradient(attempt: Loss, reached: list[bool] | None = None) -> Loss:
-    """The loss, and the gradient of the student's logits, in one tensor, (1 + N V,).
-
-    Each call adds to `reached` whether a gradient reaches the teacher.
-    """
-
-    def both(teacher: Tensor, student: Tensor, T: float) -> Any:
-        leaves = [x.detach().requires_grad_() for x in (teacher, student)]  # the same memory
+        feedback = super().check(attempt)
+        if feedback.status != SOLVED:
+            return feedback
+        inputs = self.inputs(torch.Generator().manual_seed(0))
         try:
-            loss = attempt(*leaves, T)
-            if not isinstance(loss, Tensor):
-                return loss
-            grads = _gradients(loss, leaves)
-        except RuntimeError as error:
-            if "in-place" in str(error) or "inplace" in str(error):
-                raise Refused(
-                    "your function changes its input in place; compute a new tensor instead, for "
-                    "example teacher / T and not teacher /= T"
-                ) from error
-            raise
-        if reached is not None:
-            reached.append(bool(grads[0].any()))
-        return torch.cat([loss.detach().reshape(1), grads[1].flatten()])
-
-    return both
+            teacher, student = _gradients(attempt, inputs)
+        except Exception as error:
+            return Feedback(WRONG, f"{_RIGHT} your function raised {type(error).__name__}: {error}")
+        if not student.any():
+            return Feedback(WRONG, f"{_RIGHT} {_CUT}")
+        if not same(student, _gradients(self.solution, inputs)[1]):
+            return Feedback(WRONG, f"{_RIGHT} {_PARTLY}")
+        return Feedback(WRONG, f"{_RIGHT} {_REACHED}") if teacher.any() else feedback
 
 
-def _gradients(loss: Tensor, leaves: list[Tensor]) -> list[Tensor]:
-    """The gradient of each of the logits, zero where none arrives."""
-    if loss.numel() != 1:
-        raise Refused(
-            f"return one number, the mean over the rows; yours has the shape {tuple(loss.shape)}"
-        )
-    if not loss.isfinite().all():
-        raise Refused(
-            "the loss is NaN or infinite: a logarithm is missing, or taken twice. log_softmax has "
-            "it already. kl_div(input, target) takes the student's logarithms first, then the "
-            "teacher's probabilities; logarithms there need log_target=True"
-        )
-    asked = [x for x in leaves if x.requires_grad]
-    found: list[Tensor | None] = [None] * len(asked)
-    if loss.requires_grad:
-        found = list(torch.autograd.grad(loss.sum(), asked, allow_unused=True))
-    by_leaf = {id(x): g for x, g in zip(asked, found, strict=True) if g is not None}
-    return [by_leaf.get(id(x), torch.zeros(x.shape)) for x in leaves]
+_RIGHT = "the number is right, but when both logits ask for a gradient,"
+_CUT = "no gradient reaches the student: detach the teacher alone, and leave .item() out"
+_PARTLY = "the student's is wrong: a part of the student is detached, too"
+_REACHED = "it reaches the teacher: run the teacher under torch.no_grad(), or detach its logits"
+
+
+def _gradients(loss: Loss, inputs: Mapping[str, Any]) -> list[Tensor]:
+    """What reaches the logits of teacher and student, zero where nothing does; each (N, V)."""
+    given = copies(inputs)
+    leaves = [given[name].requires_grad_() for name in ("teacher", "student")]
+    value = loss(**given)
+    if value.requires_grad:
+        value.backward()
+    return [torch.zeros(x.shape) if x.grad is None else x.grad for x in leaves]
 
 
 def _logits(draw: torch.Generator) -> dict[str, Any]:
-    teacher, student = (2 * torch.randn(4, 6, generator=draw) for _ in range(2))
-    # T, 2 T and T² are never the number of rows or of logits, so that no two mistakes agree
+    teacher, student = (2 * torch.randn(3, 6, generator=draw) for _ in range(2))
+    # T, 2 T, T² and 4 are never the number of rows or of logits: no two mistakes agree
     T = 0.5 + int(torch.randint(3, 8, (), generator=draw))
     return {"teacher": teacher, "student": student, "T": T}
 
@@ -110,7 +81,7 @@ def soft_targets(teacher: Tensor, student: Tensor, T: float) -> Tensor:
 
 
 def _p(t: Tensor, T: float) -> Tensor:
-    return torch.softmax(t.detach() / T, -1)
+    return torch.softmax(t / T, -1)
 
 
 def _log_q(s: Tensor, T: float) -> Tensor:
@@ -137,23 +108,27 @@ def _divergence(
     inner: Callable[[Tensor, Tensor], Tensor], scale: Callable[[float], float] = lambda T: T**2
 ) -> Loss:
     """Something else than the divergence, summed over p and log q, each (N, V)."""
-    return lambda t, s, T: scale(T) * inner(_p(t, T), _log_q(s, T)).sum(-1).mean()
+    return lambda teacher, student, T: (
+        scale(T) * inner(_p(teacher, T), _log_q(student, T)).sum(-1).mean()
+    )
 
 
 def _hard(T_of: Callable[[float], float], scale: Callable[[float], float]) -> Loss:
-    return lambda t, s, T: scale(T) * F.cross_entropy(s / T_of(T), t.argmax(-1))
+    return lambda teacher, student, T: (
+        scale(T) * F.cross_entropy(student / T_of(T), teacher.argmax(-1))
+    )
 
 
 def _one(T: float) -> float:
     return 1.0
 
 
-_UNSOFTENED = (lambda t, T: torch.softmax(t.detach(), -1), lambda s, T: torch.log_softmax(s, -1))
+_UNSOFTENED = (lambda t, T: torch.softmax(t, -1), lambda s, T: torch.log_softmax(s, -1))
 _TOO = "you divide by the number of logits, too: sum over the vocabulary, and average over the rows"
 _LOGITS = "that compares the logits themselves; compare the softened distributions"
 _ENTROPY = "a student that equals its teacher would not have the loss 0; subtract the teacher's"
 
-_ONE_CHANGE: Mapping[str, Loss] = {
+_MISTAKES: Mapping[str, Loss] = {
     "T² is missing: the gradients get smaller as T grows, so that the soft targets fade beside the "
     "other losses": _soft(scale=_one),
     "the factor is T, it should be T²": _soft(scale=lambda T: T),
@@ -205,10 +180,10 @@ _ONE_CHANGE: Mapping[str, Loss] = {
         _divergence(lambda p, log_q: p.log() - log_q)
     ),
     "the softmax runs over the rows; it runs over the last axis": _soft(
-        p=lambda t, T: torch.softmax(t.detach() / T, 0), q=lambda s, T: torch.log_softmax(s / T, 0)
+        p=lambda t, T: torch.softmax(t / T, 0), q=lambda s, T: torch.log_softmax(s / T, 0)
     ),
     "the teacher's softmax runs over the rows; it runs over the last axis": _soft(
-        p=lambda t, T: torch.softmax(t.detach() / T, 0)
+        p=lambda t, T: torch.softmax(t / T, 0)
     ),
     "the student's softmax runs over the rows; it runs over the last axis": _soft(
         q=lambda s, T: torch.log_softmax(s / T, 0)
@@ -220,26 +195,25 @@ _ONE_CHANGE: Mapping[str, Loss] = {
     "that takes the teacher's best answer alone, a hard target, with T²": _hard(
         lambda T: T, lambda T: T**2
     ),
-    _LOGITS: lambda t, s, T: (t.detach() - s).square().mean(),
-    f"{_LOGITS}, after the softmax": lambda t, s, T: ((t.detach() - s) / T).square().mean(),
+    _LOGITS: lambda teacher, student, T: (teacher - student).square().mean(),
+    f"{_LOGITS}, after the softmax": lambda teacher, student, T: (
+        ((teacher - student) / T).square().mean()
+    ),
     "that is the squared distance of the distributions; their divergence is p (log p - log q)": (
-        lambda t, s, T: T**2 * (_p(t, T) - _log_q(s, T).exp()).square().mean()
+        lambda teacher, student, T: (
+            T**2 * (_p(teacher, T) - _log_q(student, T).exp()).square().mean()
+        )
     ),
 }
 
-_CUT = "no gradient reaches the student: detach the teacher alone, and leave .item() out"
-
-_MISTAKES = {message: _with_gradient(loss) for message, loss in _ONE_CHANGE.items()}
-for _message, _loss in [("", soft_targets), *_ONE_CHANGE.items()]:
-    _MISTAKES[f"{_message}. Besides, {_CUT}" if _message else _CUT] = _with_gradient(
-        lambda t, s, T, loss=_loss: loss(t, s.detach(), T)
-    )
-
 SOFT_TARGETS = LossExercise(
-    solution=_with_gradient(soft_targets),
+    solution=soft_targets,
     inputs=_logits,
     mistakes=_MISTAKES,
     praise="the student gets gradients of the same size whatever T is, and the teacher gets none.",
+    infinite="a logarithm is missing, or taken twice. log_softmax has it already. kl_div(input, "
+    "target) takes the student's logarithms first, then the teacher's probabilities; logarithms "
+    "there need log_target=True",
 )
 
 

@@ -210,7 +210,7 @@ SOFT_TARGETS = LossExercise(
     solution=soft_targets,
     inputs=_logits,
     mistakes=_MISTAKES,
-    praise="the student gets gradients of the same size whatever T is, and the teacher gets none.",
+    praise="the student's gradients do not fade as T grows, and the teacher gets none.",
     infinite="a logarithm is missing, or taken twice. log_softmax has it already. kl_div(input, "
     "target) takes the student's logarithms first, then the teacher's probabilities; logarithms "
     "there need log_target=True",

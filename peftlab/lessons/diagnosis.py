@@ -26,7 +26,7 @@ def diagnose(
         solution: the right function.
         inputs: on which the attempt is wrong, by name.
         neutral: values that take an input out of the formula, where 0 for tensors and 1 for numbers
-            do not.
+            do not; None leaves an input as it is, because no value takes it out.
 
     Returns:
         A sentence for the learner; None if no single input and no pair of them explains it.
@@ -35,7 +35,7 @@ def diagnose(
     def agree(changes: Mapping[str, Any]) -> bool:
         changed = {**inputs, **changes}
         wanted = solution(**copies(changed))
-        if isinstance(wanted, Tensor) and not wanted.any():
+        if isinstance(wanted, Tensor) and same(wanted, torch.zeros_like(wanted)):
             return False  # everything is zero there, and nearly every attempt would be right
         return same(_tried(attempt, changed), wanted)
 
@@ -101,7 +101,7 @@ def _taken_out(inputs: Mapping[str, Any], neutral: Mapping[str, Any]) -> dict[st
     found = {}
     for name, value in inputs.items():
         if name in neutral:
-            found[name] = neutral[name]
+            found |= {} if neutral[name] is None else {name: neutral[name]}
         elif not isinstance(value, Tensor):
             found[name] = type(value)(1)
         elif value.is_floating_point():
@@ -115,7 +115,7 @@ def _taken_out(inputs: Mapping[str, Any], neutral: Mapping[str, Any]) -> dict[st
 
 
 def _short(value: Any) -> str:
-    return "0" if isinstance(value, Tensor) else f"{value:g}"
+    return f"{value.max():g}" if isinstance(value, Tensor) else f"{value:g}"
 
 
 def _growth(attempt: Function, solution: Function, inputs: Mapping[str, Any]) -> str | None:

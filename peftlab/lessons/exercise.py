@@ -56,6 +56,7 @@ class Exercise:
         in_place: what the learner reads when the attempt changes one of its inputs.
         neutral: values that take an input out of the formula, see `diagnose`.
         hint: what the learner reads beside a RuntimeError, which is torch's for wrong sizes.
+        infinite: where the learner is told to look when the answer holds NaN or infinity.
     """
 
     solution: Callable[..., Tensor | int]
@@ -65,6 +66,10 @@ class Exercise:
     in_place: str = "compute a new tensor instead"
     neutral: Mapping[str, Any] = field(default_factory=dict)
     hint: str = ""
+    infinite: str = (
+        "look for a division by zero, for zero times infinity, and for a softmax in which "
+        "everything is hidden"
+    )
 
     def check(self, attempt: Callable[..., Any]) -> Feedback:
         """Try an attempt on fresh inputs. The notebook goes on whatever the attempt does.
@@ -112,15 +117,10 @@ class Exercise:
             said = f"{answer:,} is not right for {_said(inputs)}; {reason or 'count again'}"
             return Feedback(WRONG, said)
         if answer.shape != wanted.shape:
-            return Feedback(
-                WRONG, f"the shape is {tuple(answer.shape)}, it should be {tuple(wanted.shape)}"
-            )
+            right = str(tuple(wanted.shape)) if wanted.ndim else "(), which is one number"
+            return Feedback(WRONG, f"the shape is {tuple(answer.shape)}, it should be {right}")
         if not answer.isfinite().all():
-            return Feedback(
-                WRONG,
-                "the answer holds NaN or infinity; look for a division by zero, for zero times "
-                "infinity, and for a softmax in which everything is hidden",
-            )
+            return Feedback(WRONG, f"the answer holds NaN or infinity; {self.infinite}")
         if wanted.is_floating_point() and answer.dtype not in (torch.float32, torch.float64):
             return Feedback(
                 WRONG, f"the answer is of type {answer.dtype}, it should be {wanted.dtype}"

@@ -111,6 +111,8 @@ class Lesson:
         settings: names of the lab's parameters that its record keeps.
         claims: what the lab has to decide, by key.
         plan: takes `settings` by name and gives the plan; None where the lab trains no trial.
+        fits: takes the settings and whether the sweep runs again, and raises a ValueError where the
+            lab cannot use them; None takes all.
         prepare: takes plan and place of a sweep, and makes what its groups name as backbones.
         findings: takes plan, runs and place of a sweep, and gives what is computed from the runs
             and their checkpoints, ready for JSON.
@@ -126,6 +128,7 @@ class Lesson:
     settings: Sequence[str] = ("backbone", "task", "seed")
     claims: Mapping[str, Claim] = field(default_factory=dict)
     plan: Callable[..., Plan] | None = None
+    fits: Callable[[Mapping[str, Any], bool], None] | None = None
     prepare: Callable[[Plan, Place], None] | None = None
     findings: Callable[[Plan, list[Run], Place], dict[str, Any]] | None = None
     score: str = "accuracy"

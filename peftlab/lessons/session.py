@@ -54,8 +54,8 @@ def session(lesson: Lesson, parameters: Mapping[str, Any]) -> Session:
     Raises:
         TypeError: a parameter is no number where the lesson's plan needs one, or the seed is none.
         ValueError: a parameter of the lesson is missing, or out of range for its plan, or the task
-            is of a kind that the lab does not take. So a wrong value stops the cell after the
-            parameters, before anything trains.
+            is of a kind that the lab does not take, or see `Lesson.fits`. So a wrong value stops
+            the cell after the parameters, before anything trains.
     """
     if missing := [name for name in lesson.settings if name not in parameters]:
         raise ValueError(
@@ -69,7 +69,10 @@ def session(lesson: Lesson, parameters: Mapping[str, Any]) -> Session:
             f"{lesson.lab} takes tasks of kind {' or '.join(lesson.kinds)}, and "
             f"task={settings['task']!r} is of kind {kind}; leave the parameter task as it was"
         )
-    return Session(lesson, settings, rerun=bool(parameters.get("rerun_sweep")))
+    rerun = bool(parameters.get("rerun_sweep"))
+    if lesson.fits:
+        lesson.fits(settings, rerun)
+    return Session(lesson, settings, rerun)
 
 
 class Session(StoredRuns):

@@ -38,7 +38,7 @@ from peftlab.pretraining.corpus import hide
 from peftlab.pretraining.resume import checkpoint, resume
 from peftlab.refuse import require_number
 from peftlab.training import decay_groups, fitting_length, rate
-from peftlab.training.batches import LengthBuckets
+from peftlab.training.batches import IGNORED, LengthBuckets
 
 HELD_OUT = 50  # one piece of text in so many is never trained on
 LOOKED_AT = 512  # pieces of held-out text at most
@@ -104,7 +104,7 @@ def distill(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     taught, tokenizer = load_language_model(teacher)
     student = method.student(taught.to(device), seed)
-    _check_tokenizer(tokenizer, taught)
+    check_tokenizer(tokenizer, taught)
     distiller = method.distiller(taught, student)
     pieces = _pieces(tokenizer, text, fitting_length(taught, max_length))
     settings = {
@@ -209,8 +209,16 @@ def _pieces(
     return found
 
 
-def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Refuse a tokenizer that cannot hide tokens, or whose tokens the model does not have."""
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Refuse a tokenizer that cannot hide tokens, or whose tokens the model does not have.
+
+    Args:
+        tokenizer: of the teacher.
+        model: the teacher.
+
+    Raises:
+        ValueError: the tokenizer has no mask token or no padding token, or too many tokens.
+    """
     for kind in ("mask", "pad"):
         if getattr(tokenizer, f"{kind}_token_id") is None:
             raise ValueError(
@@ -318,7 +326,7 @@ def _held_out(
     for some in _parts(sorted(pieces, key=len), 32):
         batch = _batch(tokenizer, some, chances, masked, draw)
         batch = {name: value.to(model.device) for name, value in batch.items()}
-        hidden = int((batch["labels"] != -100).sum())
+        hidden = int((batch["labels"] != IGNORED).sum())
         total += float(model(**batch).loss) * hidden
         count += hidden
     return total / count
@@ -345,7 +353,7 @@ def held_out_loss(
         ValueError: there is no text, `masked` is out of range, or the tokenizer does not fit.
     """
     require_number("masked", masked, 1e-3, 1, example=0.15, below=True)
-    _check_tokenizer(tokenizer, model)
+    check_tokenizer(tokenizer, model)
     pieces = _pieces(tokenizer, texts, fitting_length(model, 128))
     chances = torch.ones(model.config.vocab_size)
     chances[tokenizer.all_special_ids] = 0

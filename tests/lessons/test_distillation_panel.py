@@ -1,15 +1,22 @@
 """The distillation panel: softened distributions of both models, and stored students."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from bs4 import BeautifulSoup
+from tiny_teacher import write_teacher
 
+from peftlab.backbones import load_language_model
+from peftlab.lessons.distillation import LESSON
 from peftlab.lessons.distillation.panel import (
     MeasuredStudents,
     draw_students,
     students_panel,
     students_record,
 )
+from peftlab.lessons.distillation.shown import Distilled, answers
+from peftlab.lessons.session import session
 
 DRAW = torch.Generator().manual_seed(0)
 TEACHER, STUDENT = 3 * torch.randn(2, 12, generator=DRAW)
@@ -59,3 +66,52 @@ def test_a_panel_without_stored_students_still_softens():
     bare = MeasuredStudents(answers=MEASURED.answers, words=MEASURED.words)
     panel = students_panel(bare, (1.0,))
     assert "none for this backbone" in panel.twin()
+
+
+@pytest.mark.parametrize("T", [0, -1.0, float("nan"), float("inf"), "2"])
+def test_a_temperature_that_softens_nothing_is_refused(T):
+    with pytest.raises((TypeError, ValueError), match="temperature must be"):
+        students_record(MEASURED, "A [Y].", T, "x")
+
+
+def test_a_sentence_that_was_not_measured_is_refused_with_those_that_were():
+    with pytest.raises(ValueError, match=r"'C \[Y\]\.' was not measured; there are: A \[Y\]"):
+        students_record(MEASURED, "C [Y].", 1.0, "x")
+
+
+def test_few_words_with_odd_signs_are_drawn():
+    found = {"It costs $5 or $6 [Y].": {"teacher": TEACHER[:3], "student": STUDENT[:3]}}
+    odd = MeasuredStudents(answers=found, words=["$\\foo$", "<b>", "##s"])
+    page = draw_students(students_record(odd, "It costs $5 or $6 [Y].", 1.0, "x"))
+    assert "<b>" not in page
+
+
+def test_the_panel_calls_the_score_by_its_name():
+    record = students_record(
+        replace(MEASURED, score="entity F1"), "A [Y].", 2.0, "all three losses"
+    )
+    assert "entity F1 after fine-tuning" in draw_students(record)
+
+
+@pytest.mark.parametrize(("sentence", "gaps"), [("No gap.", 0), ("[Y] and [Y].", 2)])
+def test_a_sentence_without_exactly_one_gap_is_refused(sentence, gaps):
+    teacher, tokenizer = load_language_model("lab-bert")
+    with pytest.raises(ValueError, match=f"exactly one gap.*has {gaps}"):
+        answers(Distilled(teacher, teacher, tokenizer, {}), [sentence])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "said"), [("lab-gpt-nano", "bert, roberta"), ("", "give a backbone a name")]
+)
+def test_a_backbone_that_cannot_teach_stops_the_session(backbone, said):
+    given = {"task": "entities", "seed": 0, "epochs": 1, "examples": 8}
+    with pytest.raises(ValueError, match=f"cannot teach here: .*{said}.*write backbone='lab-bert'"):
+        session(LESSON, given | {"backbone": backbone})
+
+
+def test_a_sweep_is_refused_for_a_teacher_of_another_depth(tmp_path):
+    given = {"backbone": write_teacher(tmp_path / "teacher"), "task": "entities", "seed": 0}
+    given |= {"epochs": 1, "examples": 8}
+    assert session(LESSON, given).seed == 0
+    with pytest.raises(ValueError, match="rerun_sweep needs a teacher of 6 layers"):
+        session(LESSON, given | {"rerun_sweep": True})

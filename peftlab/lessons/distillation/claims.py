@@ -64,7 +64,7 @@ CLAIMS = {
     "layers": Claim(
         "Layers from all over the teacher are a better start than the first or the last ones",
         "one out of two; nothing else is reported",
-        "section 2, and the authors' code",
+        "section 3, and the authors' code",
     ),
     "alone": Claim(
         "At equal steps a student with a teacher fills in hidden words better",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import ipywidgets as widgets
@@ -14,6 +15,7 @@ from torch import Tensor
 from peftlab.figures import BLUE, GREY, TITLE, Picture, canvas
 from peftlab.figures.panel import Panel, Record, facts, percent
 from peftlab.methods.distillation.layers import soft_loss
+from peftlab.refuse import require_number
 
 SHOWN = 8  # words
 
@@ -26,13 +28,15 @@ class MeasuredStudents:
         answers: by sentence the logits of the hidden word, "teacher" and "student", each (V,).
         words: the vocabulary, by id.
         held_out: by name of a stored student its losses on held-out text, one for each seed.
-        accuracy: by name its accuracies after fine-tuning, from 0 to 1.
+        accuracy: by name its scores after fine-tuning, from 0 to 1.
+        score: what these scores are called.
     """
 
     answers: Mapping[str, Mapping[str, Tensor]]
     words: Sequence[str]
     held_out: Mapping[str, Sequence[float]] = field(default_factory=dict)
     accuracy: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    score: str = "accuracy"
 
 
 def students_record(
@@ -49,10 +53,18 @@ def students_record(
     Returns:
         The teacher's likeliest words with both probabilities, entropies in nats, the soft loss, and
         what is stored of the student.
+
+    Raises:
+        TypeError: the temperature is no number.
+        ValueError: the temperature is not above 0, or the sentence was not measured.
     """
+    require_number("temperature", temperature, 1e-3, 1e6, example=2.0)
+    if sentence not in measured.answers:
+        known = "; ".join(measured.answers)
+        raise ValueError(f"sentence {sentence!r} was not measured; there are: {known}")
     logits = measured.answers[sentence]
     soft = {who: (own / temperature).softmax(-1) for who, own in logits.items()}
-    top = logits["teacher"].topk(SHOWN).indices.tolist()
+    top = logits["teacher"].topk(min(SHOWN, len(logits["teacher"]))).indices.tolist()
     rows = [logits[who][None] for who in ("teacher", "student")]
     return {
         "sentence": sentence,
@@ -65,6 +77,7 @@ def students_record(
         "loss": soft_loss(*rows, temperature).item(),
         "held_out": list(measured.held_out.get(student, [])),
         "accuracy": list(measured.accuracy.get(student, [])),
+        "score": measured.score,
     }
 
 
@@ -77,16 +90,15 @@ def draw_students(record: Record) -> str:
     Returns:
         HTML.
     """
-    seeds = len(record["accuracy"])
+    seeds = min(len(record["accuracy"]), len(record["held_out"]))
     rows = {
         "entropy of the teacher, in nats": f"{record['entropy']['teacher']:.2f}",
         "soft loss of the live student, T² times the divergence": f"{record['loss']:.3f}",
     }
     if seeds:
         said = f"{record['student']}, stored ({seeds} seeds)"
-        loss = sum(record["held_out"]) / len(record["held_out"])
-        rows[f"{said}: loss on held-out text"] = f"{loss:.2f} nats"
-        rows[f"{said}: accuracy after fine-tuning"] = percent(sum(record["accuracy"]) / seeds)
+        rows[f"{said}: loss on held-out text"] = f"{fmean(record['held_out']):.2f} nats"
+        rows[f"{said}: {record['score']} after fine-tuning"] = percent(fmean(record["accuracy"]))
     else:
         rows["stored students"] = "none for this backbone and task"
     return facts(rows, _bars(record))
@@ -98,10 +110,10 @@ def _bars(record: Record) -> Picture:
     places = range(len(record["words"]))
     ax.bar([i - 0.2 for i in places], record["teacher"], 0.4, color=GREY, label="teacher")
     ax.bar([i + 0.2 for i in places], record["ours"], 0.4, color=BLUE, label="student, live")
-    ax.set_xticks(list(places), record["words"], rotation=30, ha="right")
+    ax.set_xticks(list(places), record["words"], rotation=30, ha="right", parse_math=False)
     ax.set_ylabel("probability")
     ax.legend(frameon=False)
-    ax.set_title(f"T = {record['temperature']:g}: {record['sentence']}", **TITLE)
+    ax.set_title(f"T = {record['temperature']:g}: {record['sentence']}", parse_math=False, **TITLE)
     said = ", ".join(
         f"{word} {100 * p:.1f} and {100 * q:.1f} %"
         for word, p, q in zip(record["words"], record["teacher"], record["ours"], strict=True)

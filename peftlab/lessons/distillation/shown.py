@@ -225,12 +225,21 @@ def answers(distilled: Distilled, sentences: Sequence[str]) -> dict[str, dict[st
 
     Returns:
         By sentence the logits of "teacher" and "student", each (V,).
+
+    Raises:
+        ValueError: a sentence has no gap, or several.
     """
     found = {}
     for sentence in sentences:
         text = sentence.replace("[Y]", distilled.tokenizer.mask_token)
         ids = distilled.tokenizer(text, return_tensors="pt").input_ids
-        (place,) = (ids[0] == distilled.tokenizer.mask_token_id).nonzero()[:, 0].tolist()
+        gaps = (ids[0] == distilled.tokenizer.mask_token_id).nonzero()[:, 0].tolist()
+        if len(gaps) != 1:
+            raise ValueError(
+                f"each sentence needs exactly one gap, written [Y]; {sentence!r} has {len(gaps)}; "
+                "write for example 'The soup was [Y].'"
+            )
+        place = gaps[0]
         found[sentence] = {
             name: model(input_ids=ids).logits[0, place]
             for name, model in (("teacher", distilled.teacher), ("student", distilled.student))
@@ -260,4 +269,5 @@ def measured_students(
         words=words,
         held_out={name: lab.study["students"][key]["held_out"] for name, (key, _) in found.items()},
         accuracy={name: own for name, (_, own) in found.items()},
+        score="entity F1" if lab.score == "f1" else "accuracy",
     )

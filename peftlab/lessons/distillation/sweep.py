@@ -8,20 +8,20 @@ layers.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from peftlab.attach import Attachment
-from peftlab.backbones import load_backbone, quiet
+from peftlab.backbones import load_backbone, load_language_model, quiet
 from peftlab.lessons.lesson import Group, Place, Plan
 from peftlab.methods.baselines import FullFineTuning, HeadOnly
 from peftlab.methods.distillation.method import Distillation
 from peftlab.methods.lora.method import LoRA
 from peftlab.pretraining.corpus import corpus
-from peftlab.pretraining.distill import distill
+from peftlab.pretraining.distill import check_tokenizer, distill
 from peftlab.runs.engine import run_folder, run_trials
 from peftlab.runs.trial import Run, Trial
 
@@ -112,6 +112,35 @@ TRIED = [
     for student in (TRIPLE, STUDENTS["alone"])
     for rate in GRID["text"]
 ]
+
+
+def fits(settings: Mapping[str, Any], rerun: bool) -> None:
+    """Refuse a backbone that cannot teach, before anything trains.
+
+    Args:
+        settings: of the lab.
+        rerun: whether the sweep runs again, with its students of chosen layers.
+
+    Raises:
+        ValueError: the backbone cannot be loaded, has no language-model head for hidden words, is
+            no BERT or RoBERTa, or has too few layers, or other ones than the sweep names.
+    """
+    given = settings["backbone"]
+    try:
+        teacher, tokenizer = load_language_model(given)
+        TRIPLE.method.chosen(teacher.config)
+        check_tokenizer(tokenizer, teacher)
+    except ValueError as error:
+        raise ValueError(
+            f"backbone={given!r} cannot teach here: {error}; write backbone='lab-bert', or give a "
+            "BERT or RoBERTa with its head for hidden words (masked_lm)"
+        ) from error
+    depth, wanted = teacher.config.num_hidden_layers, STUDENTS["last"].method.layers[-1] + 1
+    if rerun and depth != wanted:
+        raise ValueError(
+            f"rerun_sweep needs a teacher of {wanted} layers, because its students start from "
+            f"layers 0 to {wanted - 1}; backbone={given!r} has {depth}; write rerun_sweep=False"
+        )
 
 
 def texts() -> list[str]:

@@ -202,7 +202,7 @@ class Distiller:
         if method.hard_weight:
             logits, labels = student.logits.flatten(0, -2), batch["labels"].flatten()
             lost = F.cross_entropy(logits.float(), labels, reduction="sum")  # -100 is left out
-            found["hard"] = lost / (labels != -100).sum().clamp(min=1)
+            found["hard"] = lost / (labels >= 0).sum().clamp(min=1)
         if method.cosine_weight:
             states = (teacher.hidden_states[-1][mask], student.hidden_states[-1][mask])  # (N, D)
             found["cosine"] = cosine_loss(*states)

@@ -63,9 +63,7 @@ def plan(
     epochs: int,
     **_: Any,
 ) -> Plan:
-    """Plan deep and shallow prompts on three grounds, lengths, spans of layers, and two questions.
-
-    The questions are whether a head on [CLS] is as good as words, and what twice the passes change.
+    """Plan deep and shallow prompts on three grounds, lengths, spans of layers, and a verbalizer.
 
     Args:
         backbone: of the live run, and of the classification beside it.
@@ -96,29 +94,19 @@ def plan(
         learning_rate=learning_rate,
         epochs=epochs,
     )
-    lengths, spans = (
-        {
-            ground: {
-                value: deep(ground, f"{ground}, {form.format(value)}", **{name: own})
-                for value, own in values.items()
-            }
-            for ground in ("tagging", CLASSES)
-        }
-        for name, form, values in (
-            ("prefix_length", "P={}", {P: P for P in LENGTHS}),
-            ("layers", "{}", SPANS),
-        )
-    )
-
-    word = replace(deep(CLASSES, "verbalizer"), wording=WORDING, words=WORDS)
-    longer = {
-        ground: replace(deep(ground, f"{ground}, twice the passes"), epochs=2 * EPOCHS[ground])
+    lengths = {
+        f"length, {ground}": {P: deep(ground, f"{ground}, P={P}", prefix_length=P) for P in LENGTHS}
         for ground in ("tagging", CLASSES)
     }
+    spans = {
+        "span, tagging": {
+            name: deep("tagging", f"tagging, {name}", layers=own) for name, own in SPANS.items()
+        }
+    }
+
+    word = replace(deep(CLASSES, "verbalizer"), wording=WORDING, words=WORDS)
     series = {CLASSES: classes, "movies": real, "verbalizer": {"word": word}}
-    series |= {f"passes, {ground}": {"twice": own} for ground, own in longer.items()}
-    for name, own in (("length", lengths), ("span", spans)):
-        series |= {f"{name}, {ground}": trials for ground, trials in own.items()}
+    series |= lengths | spans
     makers = {"deep": lambda ground, rate: deep(ground, "", rate), "shallow": shallow}
     grid = {
         ground: [
@@ -154,11 +142,8 @@ def plan(
         "controls, movies": group("movies", [real[n] for n in controls], FEW_SEEDS, False),
         "verbalizer": group(CLASSES, [word], SEEDS, False),
     }
-    for ground, trial in longer.items():
-        groups[f"passes, {ground}"] = group(ground, [trial], SEEDS, False)
-    for name, own in (("span", spans), ("length", lengths)):
-        for ground, trials in own.items():
-            groups[f"{name}, {ground}"] = group(ground, trials.values(), SEEDS, False)
+    for name, trials in (spans | lengths).items():
+        groups[name] = group(name.split(", ")[1], trials.values(), SEEDS, False)
     for ground, trials in grid.items():
         groups[f"grid, {ground}"] = group(ground, trials, GRID_SEEDS, False)
     return Plan(trials=tagging | {"deep": main}, series=series, groups=groups)
@@ -214,7 +199,7 @@ def series_of(lab: Session, name: str, ground: str) -> dict[Any, list[float]]:
     Returns:
         The scores by value; a value without a stored run is left out.
     """
-    trials = lab.plan.series[f"{name}, {ground}"]
+    trials = lab.plan.series.get(f"{name}, {ground}", {})
     found = {value: _scores(lab, trial, ground) for value, trial in trials.items()}
     return {value: own for value, own in found.items() if own}
 

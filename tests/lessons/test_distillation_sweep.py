@@ -33,7 +33,6 @@ def done(tmp_path_factory):
         for name, value in {
             "STUDENTS": short,
             "TRIPLE": short["triple"],
-            "SOFTENED": {2.0: short["triple"]},
             "TRIED": [replace(short["triple"], name=f"tried {i}") for i in range(2)],
             "SEEDS": (0, 1),
             "FEW_SEEDS": (0,),

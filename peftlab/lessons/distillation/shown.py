@@ -19,7 +19,6 @@ from peftlab.lessons.distillation.panel import MeasuredStudents
 from peftlab.lessons.distillation.sweep import (
     REAL,
     SEEDS,
-    SOFTENED,
     STUDENTS,
     TRIPLE,
     all_students,
@@ -76,7 +75,7 @@ def scores(lab: Session, student: str = "triple", trial: str = "student") -> lis
 
     Args:
         lab: the session.
-        student: key in `STUDENTS`, "T=8" and the like, or "teacher".
+        student: key in `STUDENTS`, or "teacher".
         trial: of the plan; "LoRA" is the student with LoRA.
 
     Returns:
@@ -262,8 +261,8 @@ def measured_students(
     """
     tokenizer = distilled.tokenizer
     words = tokenizer.convert_ids_to_tokens(list(range(distilled.teacher.config.vocab_size)))
-    stored = list(STUDENTS.items()) + [(f"T={T:g}", own) for T, own in SOFTENED.items()]
-    found = {own.name: (key, scores(lab, key)) for key, own in stored if scores(lab, key)}
+    every = {own.name: (key, scores(lab, key)) for key, own in STUDENTS.items()}
+    found = {name: both for name, both in every.items() if both[1]}
     return MeasuredStudents(
         answers=answers(distilled, sentences),
         words=words,

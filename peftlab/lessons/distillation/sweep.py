@@ -27,7 +27,7 @@ from peftlab.runs.trial import Run, Trial
 
 FOLDER = "08_distilbert_runs"
 SEEDS = (0, 1, 2, 3, 4)
-FEW_SEEDS = (0, 1, 2)  # of other layers and temperatures, and of movies
+FEW_SEEDS = (0, 1, 2)  # of other layers, and of movies
 TUNINGS = 3  # seeds of the fine-tuning for each student; their mean is the student's score
 GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on held-out text or validation
 SHARD, PHASE = 1000, "polarity"  # of the corpus; lab-bert's own training ends with this phase
@@ -36,7 +36,7 @@ STEPS, BATCH = 300, 16
 LONGER = 2  # so many times as many steps take as long without a teacher
 REAL = ("minilm", "movies")
 REAL_EXAMPLES = 1000
-TEMPERATURES = (1.0, 2.0, 8.0)
+TEMPERATURES = (1.0, 2.0, 4.0, 8.0)  # of the panel
 GRID = {  # learning rates tried
     "text": (1e-3, 2e-3, 4e-3),
     "fine-tuning": (5e-4, 1e-3, 2e-3, 4e-3),
@@ -101,10 +101,6 @@ STUDENTS = {
     ),
     "first": Student(name="first layers", method=Distillation(layers=(0, 1, 2))),
     "last": Student(name="last layers", method=Distillation(layers=(3, 4, 5))),
-}
-SOFTENED = {
-    T: TRIPLE if T == 2 else Student(name=f"T={T:g}", method=Distillation(temperature=T))
-    for T in TEMPERATURES
 }
 SEEDS_OF = {"first": FEW_SEEDS, "last": FEW_SEEDS}  # the others have SEEDS
 TRIED = [
@@ -240,14 +236,11 @@ def all_students() -> Iterator[tuple[str, int, Student]]:
     """List the students on text that are shown.
 
     Yields:
-        Key, seed and student; those of a temperature have the key "T=8", say.
+        Key, seed and student.
     """
     for name, student in STUDENTS.items():
         for seed in SEEDS_OF.get(name, SEEDS):
             yield name, seed, student
-    for T, student in SOFTENED.items():
-        for seed in FEW_SEEDS if student is not TRIPLE else ():
-            yield f"T={T:g}", seed, student
 
 
 def _taught() -> Iterator[tuple[str, float, Distillation]]:

@@ -164,7 +164,7 @@ def agrees(lab: Session, made: Mapping[str, Any], tolerance: float, nats: float)
 
 
 def stored_table(lab: Session) -> Table:
-    """List every stored student on text: its loss on held-out text, its accuracy, its time.
+    """List every stored student on text: its loss on held-out text, and its score.
 
     Args:
         lab: the session.
@@ -174,11 +174,12 @@ def stored_table(lab: Session) -> Table:
     """
     if not scores(lab):
         return Table([{"student": "no stored runs of these settings"}], caption="Students on text")
+    score = "entity F1" if lab.score == "f1" else lab.score
     rows = [
         {
             "student": student.name,
             "loss on held-out text": _range(lab.study["students"][key]["held_out"], "{:.2f}"),
-            f"{lab.score} in %": _range([100 * s for s in scores(lab, key)], "{:.1f}"),
+            f"{score} in %": _range([100 * s for s in scores(lab, key)], "{:.1f}"),
             "seeds": len(scores(lab, key)),
         }
         for key, student in STUDENTS.items()

@@ -101,8 +101,10 @@ STUDENTS = {
     ),
     "first": Student(name="first layers", method=Distillation(layers=(0, 1, 2))),
     "last": Student(name="last layers", method=Distillation(layers=(3, 4, 5))),
+    "cold": Student(name="at temperature 1", method=Distillation(temperature=1.0)),
+    "hot": Student(name="at temperature 8", method=Distillation(temperature=8.0)),
 }
-SEEDS_OF = {"first": FEW_SEEDS, "last": FEW_SEEDS}  # the others have SEEDS
+SEEDS_OF = dict.fromkeys(("first", "last", "cold", "hot"), FEW_SEEDS)  # the others have SEEDS
 TRIED = [
     replace(student, name=f"{student.name}, {rate:g}", learning_rate=rate)
     for student in (TRIPLE, STUDENTS["alone"])

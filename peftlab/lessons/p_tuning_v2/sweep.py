@@ -134,10 +134,8 @@ def plan(
     groups = {
         "stored": group("tagging", [tagging[n] for n in methods], SEEDS, True),
         "controls": group("tagging", [tagging[n] for n in controls], FEW_SEEDS, True),
-        CLASSES: group(CLASSES, [classes[n] for n in methods[:2]], SEEDS, False),
-        "controls, opinions": group(
-            CLASSES, [classes[n] for n in ("full", *controls)], FEW_SEEDS, False
-        ),
+        CLASSES: group(CLASSES, [classes[n] for n in methods], SEEDS, False),
+        "controls, opinions": group(CLASSES, [classes[n] for n in controls], FEW_SEEDS, False),
         "movies": group("movies", [real[n] for n in methods], SEEDS, False),
         "controls, movies": group("movies", [real[n] for n in controls], FEW_SEEDS, False),
         "verbalizer": group(CLASSES, [word], SEEDS, False),

@@ -43,6 +43,7 @@ PASSES = (4, 16)  # epochs, to see whether a prefix has arrived
 PROMPTS = (1, 10, 20)  # rows of a prompt before the input, as in the paper's table 4
 FEW = {50: 6, 100: 6, 200: 6}  # epochs by number of examples
 FEW_BATCH = 2  # examples in a step, where there are few
+MANY = 1000  # examples, the most
 WIDTH = 64  # of the MLP, as wide as the backbone
 BOTTLENECK = 16  # of the larger adapters
 ARROW = " =>"  # ends every input
@@ -113,6 +114,8 @@ def plan(
     lengths = {P: prefix(f"prefix, P={P}", prefix_length=P) for P in LENGTHS}
     few = {n: prefix(f"prefix, {n} examples", few=n) for n in FEW}
     few_full = {n: full(label=f"full, {n} examples", **_few(n)) for n in FEW}
+    many = replace(lengths[LENGTH], label=f"prefix, {MANY} examples", examples=MANY)
+    many_full = full(label=f"full, {MANY} examples", examples=MANY)
     places = {"prefix": lengths[LENGTH]}
     if "causal_lm" in anatomy.family(model.config).outputs:  # the others read both ways
         places["infix"] = prefix("infix", infix_after=mark[-1])
@@ -134,8 +137,8 @@ def plan(
     series = {
         "main": {"prefix": lengths[LENGTH], "full": trials["full"], "prompt": trials["prompt"]},
         "rows": {"by themselves": lengths[LENGTH], "by an MLP": mlp()},
-        "examples": few | {examples: lengths[LENGTH]},
-        "examples, full": few_full | {examples: trials["full"]},
+        "examples": few | {examples: lengths[LENGTH]} | {MANY: many},
+        "examples, full": few_full | {examples: trials["full"]} | {MANY: many_full},
         "unseen": {"prefix": lengths[LENGTH], "full": trials["full"], "adapters": adapter()},
         "place": places,
         "length": lengths,

@@ -27,7 +27,7 @@ from peftlab.runs.trial import Run, Trial
 
 FOLDER = "08_distilbert_runs"
 SEEDS = (0, 1, 2, 3, 4)
-FEW_SEEDS = (0, 1, 2)  # of other layers, and of movies
+FEW_SEEDS = (0, 1, 2)  # of other layers, and of movies; temperatures have two
 TUNINGS = 3  # seeds of the fine-tuning for each student; their mean is the student's score
 GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on held-out text or validation
 SHARD, PHASE = 1000, "polarity"  # of the corpus; lab-bert's own training ends with this phase
@@ -104,7 +104,7 @@ STUDENTS = {
     "cold": Student(name="at temperature 1", method=Distillation(temperature=1.0)),
     "hot": Student(name="at temperature 8", method=Distillation(temperature=8.0)),
 }
-SEEDS_OF = dict.fromkeys(("first", "last", "cold", "hot"), FEW_SEEDS)  # the others have SEEDS
+SEEDS_OF = {"first": FEW_SEEDS, "last": FEW_SEEDS, "cold": SEEDS[:2], "hot": SEEDS[:2]}
 TRIED = [
     replace(student, name=f"{student.name}, {rate:g}", learning_rate=rate)
     for student in (TRIPLE, STUDENTS["alone"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -95,8 +96,9 @@ def run_trials(
     ]
     # by path: labels apart, two trials may be one setting, which then runs once
     left = {path: (trial, seed) for path, trial, seed in work if not path.is_file()}
+    here = Path.cwd()
     jobs_left = [
-        joblib.delayed(_run_and_keep)(trial, backbone, task, seed, path.parent, jobs, keep)
+        joblib.delayed(_run_and_keep)(trial, backbone, task, seed, path.parent, jobs, keep, here)
         for path, (trial, seed) in left.items()
     ]
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
@@ -128,8 +130,16 @@ def run_folder(folder: str | Path, trial: Trial, backbone: str, task: str, seed:
 
 
 def _run_and_keep(
-    trial: Trial, backbone: str, task: str, seed: int, folder: Path, jobs: int, keep: Keep
+    trial: Trial,
+    backbone: str,
+    task: str,
+    seed: int,
+    folder: Path,
+    jobs: int,
+    keep: Keep,
+    here: Path,
 ) -> None:
+    os.chdir(here)  # joblib keeps workers, which may have started elsewhere
     if jobs > 1:  # workers that share cores; a single run keeps all of them
         torch.set_num_threads(1)
     attachment, run = run_trial(trial, backbone, task, seed, progress=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 from peftlab.ledger.effects import Effect, difference, together
 from peftlab.ledger.record import Record
-from peftlab.seeds import FAILS, HOLDS
+from peftlab.seeds import FAILS, HOLDS, paired
 
 AS_GOOD = 2.0  # points of accuracy: at most so far below is as good
 AS_FAST = 1.15  # times the backbone's time: below it, no latency was added that a timing can show
@@ -154,3 +154,17 @@ def above(
         fails=f"{name}: {below} {other} here",
         numbers=shown,
     )
+
+
+def better(record: Record, key: str, higher: Named, lower: Named, seeds: Sequence[int]) -> None:
+    """Decide whether a setting is above another, by the seeds that both have; see `above`.
+
+    Args:
+        record: of the lab.
+        key: of the claim, whose margin counts.
+        higher: what should be better or as good: its name, and scores from 0 to 1.
+        lower: what it is compared with.
+        seeds: behind the scores, as many as the longer of the two has.
+    """
+    values, wanted = paired(higher[1], lower[1])
+    above(record, key, (higher[0], values), (lower[0], wanted), seeds[: len(values)])

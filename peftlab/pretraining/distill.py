@@ -16,7 +16,6 @@ import json
 import math
 import os
 import shutil
-import sys
 import time
 from array import array
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from peftlab import anatomy
@@ -37,7 +35,7 @@ from peftlab.pretraining.card import write_checksums
 from peftlab.pretraining.corpus import hide
 from peftlab.pretraining.resume import checkpoint, resume
 from peftlab.refuse import require_number
-from peftlab.training import decay_groups, fitting_length, rate
+from peftlab.training import decay_groups, fitting_length, rate, step_bar
 from peftlab.training.batches import IGNORED, LengthBuckets
 
 HELD_OUT = 50  # one piece of text in so many is never trained on
@@ -134,15 +132,7 @@ def distill(
     chances = _chances(tokenizer, pieces, student.config.vocab_size)
     order = _steps(pieces, batch_size, seed, state["step"])
     rise = max(1, round(warmup * steps))
-    bar = tqdm(
-        total=steps,
-        initial=state["step"],
-        unit="step",
-        disable=not progress,
-        file=sys.stdout,
-        ncols=88,
-        mininterval=1,
-    )
+    bar = step_bar(steps, progress, state["step"])
     if "teacher_held_out" not in state and seen:
         state["teacher_held_out"] = round(_held_out(taught, tokenizer, seen, chances, masked), 4)
     with bar:

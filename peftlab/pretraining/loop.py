@@ -15,7 +15,6 @@ import dataclasses
 import json
 import math
 import platform
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +22,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from peftlab.backbones import quiet
@@ -33,7 +31,7 @@ from peftlab.pretraining.corpus import corpus_version, token_rows
 from peftlab.pretraining.recipes import SCATTERED, Recipe
 from peftlab.pretraining.resume import CHECKPOINT, checkpoint, resume, tokenizer_of
 from peftlab.pretraining.start import loss_of, new_model
-from peftlab.training import decay_groups
+from peftlab.training import decay_groups, step_bar
 
 
 def pretrain(
@@ -79,15 +77,7 @@ def pretrain(
     settings = dataclasses.asdict(recipe) | {"corpus": corpus_version()}
     state = resume(settings, work, model, optimizer)
     held_out = token_rows(tokenizer, recipe, -2, 16)
-    bar = tqdm(
-        total=recipe.steps,
-        initial=state["step"],
-        unit="step",
-        disable=not progress,
-        file=sys.stdout,
-        ncols=88,
-        mininterval=1,
-    )
+    bar = step_bar(recipe.steps, progress, state["step"])
     for number in range(state["step"] // recipe.interval, recipe.steps // recipe.interval):
         started = time.perf_counter()
         batches = token_rows(tokenizer, recipe, number, recipe.interval)

@@ -1,7 +1,14 @@
 """From examples to batches, one loop to train, one to evaluate."""
 
 from peftlab.training.evaluate import evaluate, fitting_length, look
-from peftlab.training.loop import History, NonFiniteLossError, decay_groups, rate, train
+from peftlab.training.loop import (
+    History,
+    NonFiniteLossError,
+    decay_groups,
+    rate,
+    step_bar,
+    train,
+)
 
 __all__ = [
     "History",
@@ -11,5 +18,6 @@ __all__ = [
     "fitting_length",
     "look",
     "rate",
+    "step_bar",
     "train",
 ]

@@ -47,7 +47,7 @@ class History:
     """What a training run did, step by step.
 
     Args:
-        settings: the arguments of `train`.
+        settings: the numbers and switches that `train` was given.
         losses: training loss of each step.
         learning_rates: learning rate of each step.
         validation: one {"step", "accuracy", "loss"} for each evaluation of the validation split.
@@ -147,7 +147,7 @@ def train(
     rise = max(1, round(warmup * total))
     history = History(settings)
     started = time.perf_counter()
-    bar = _bar(total, show=progress and accelerator.is_main_process)
+    bar = step_bar(total, show=progress and accelerator.is_main_process)
     try:
         for epoch in range(epochs):
             batches.epoch = epoch
@@ -246,9 +246,25 @@ def _optimizer(
     return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 
-def _bar(total: int, show: bool) -> tqdm:
+def step_bar(total: int, show: bool, done: int = 0) -> tqdm:
+    """Make the progress bar of a training loop.
+
+    Args:
+        total: steps of the whole run.
+        show: whether it is shown.
+        done: steps that were taken before.
+
+    Returns:
+        The bar.
+    """
     return tqdm(
-        total=total, unit="step", disable=not show, file=sys.stdout, ncols=88, mininterval=1
+        total=total,
+        initial=done,
+        unit="step",
+        disable=not show,
+        file=sys.stdout,
+        ncols=88,
+        mininterval=1,
     )
 
 

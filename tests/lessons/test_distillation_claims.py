@@ -78,7 +78,7 @@ def test_masked_tokens_hardly_matter_up_to_a_tenth_of_a_nat(record, without, ver
     "steps, time, verdict", [(LOW, LOW, HOLDS), (LOW, NEAR, FAILS), (LOW, WILD, CLOSE)]
 )
 def test_after_fine_tuning_the_teacher_has_to_be_ahead_both_ways(record, steps, time, verdict):
-    verdicts.tuned(record, ("with", HIGH), {"steps": steps, "time": time}, SEEDS)
+    verdicts.above_each(record, "tuned", ("with", HIGH), {"steps": steps, "time": time}, SEEDS)
     assert decided(record) == {"tuned": verdict}
 
 
@@ -95,7 +95,7 @@ def test_the_random_start_has_to_be_below_each_student_that_lacks_a_loss(record,
 )
 def test_spread_layers_have_to_be_above_both_other_choices(record, others, verdict):
     first, last = others
-    verdicts.layers(record, ("spread", NEAR), {"first": first, "last": last}, SEEDS)
+    verdicts.above_each(record, "layers", ("spread", NEAR), {"first": first, "last": last}, SEEDS)
     assert decided(record)["layers"] in (verdict, FAILS if verdict is CLOSE else verdict)
 
 

@@ -8,8 +8,10 @@ from statistics import fmean, median
 from peftlab.anatomy import ParameterCount
 from peftlab.ledger.effects import NATS, TIMES, difference, measured
 from peftlab.ledger.record import Record
-from peftlab.ledger.verdicts import AS_GOOD, Claim, Named, above, compare, decide, percent
+from peftlab.ledger.verdicts import AS_GOOD, Claim, Named, better, compare, decide, percent
 from peftlab.seeds import differences, paired
+
+__all__ = ["CLAIMS", "above_each", "better", "faster", "fills_in", "kept", "smaller", "start"]
 
 KEPT = 0.965  # of the teacher's accuracy: 97 %, rounded
 FASTER = 1.6  # times, the paper's "60 % faster"
@@ -98,20 +100,6 @@ CLAIMS = {
 }
 
 
-def better(record: Record, key: str, higher: Named, lower: Named, seeds: Sequence[int]) -> None:
-    """Decide whether a setting is above another, or as good, by the seeds that both have.
-
-    Args:
-        record: of the lab.
-        key: of the claim, whose margin counts.
-        higher: what should be better: its name, and accuracies from 0 to 1.
-        lower: what it is compared with.
-        seeds: behind the accuracies, as many as the longer of the two has.
-    """
-    values, wanted = paired(higher[1], lower[1])
-    above(record, key, (higher[0], values), (lower[0], wanted), seeds[: len(values)])
-
-
 def fills_in(record: Record, key: str, better: Named, worse: Named, seeds: Sequence[int]) -> None:
     """Decide whether a student's loss on held-out text is below another's, by the claim's margin.
 
@@ -138,30 +126,34 @@ def fills_in(record: Record, key: str, better: Named, worse: Named, seeds: Seque
     )
 
 
-def tuned(
-    record: Record, taught: Named, alone: Mapping[str, Sequence[float]], seeds: Sequence[int]
+def above_each(
+    record: Record,
+    key: str,
+    setting: Named,
+    others: Mapping[str, Sequence[float]],
+    seeds: Sequence[int],
 ) -> None:
-    """Holds when the student with a teacher is a point above each of the others, or more.
+    """Decide whether a setting is above each of the others, by the claim's margin.
 
     Args:
         record: of the lab.
-        taught: its name, and scores from 0 to 1 after fine-tuning, one for each seed.
-        alone: the same of students without a teacher, by name.
+        key: of the claim, whose margin counts.
+        setting: its name, and scores from 0 to 1, one for each seed.
+        others: the same of the others, by name.
         seeds: behind the scores.
     """
-    if not (taught[1] and all(alone.values())):
-        return record.unmeasured("tuned")
-    effects = []
-    for name, own in alone.items():
-        first, second = paired(taught[1], own)
-        effects.append(difference(taught[0], first, name, second, -MATTERS))
+    name, own = setting
+    if not (own and all(others.values())):
+        return record.unmeasured(key)
+    pairs = {other: paired(own, scores) for other, scores in others.items()}
+    margin = record.known(key).margin
     return compare(
         record,
-        "tuned",
-        effects,
-        seeds,
-        shown=percent(dict([taught]) | dict(alone)),
-        numbers={taught[0]: list(taught[1])} | {name: list(own) for name, own in alone.items()},
+        key,
+        [difference(name, a, other, b, margin) for other, (a, b) in pairs.items()],
+        seeds[: min(len(scores) for scores in others.values())],
+        shown=percent({name: own} | dict(others)),
+        numbers={name: list(own)} | {other: list(scores) for other, scores in others.items()},
     )
 
 
@@ -251,45 +243,12 @@ def start(
     """
     if not (random and all(without.values())):
         return record.unmeasured("start")
+    pairs = {name: paired(own, random) for name, own in without.items()}
     return compare(
         record,
         "start",
-        [difference(name, *_order(own, random)) for name, own in without.items()],
+        [difference(name, a, "random start", b) for name, (a, b) in pairs.items()],
         seeds,
         shown=percent({"random start": random} | dict(without)),
         numbers={"random": list(random)} | {name: list(own) for name, own in without.items()},
-    )
-
-
-def _order(
-    own: Sequence[float], random: Sequence[float]
-) -> tuple[Sequence[float], str, Sequence[float]]:
-    first, second = paired(own, random)
-    return first, "random start", second
-
-
-def layers(
-    record: Record, spread: Named, others: Mapping[str, Sequence[float]], seeds: Sequence[int]
-) -> None:
-    """Holds when the layers from all over are above each other choice.
-
-    Args:
-        record: of the lab.
-        spread: their name, and accuracies from 0 to 1, one for each seed.
-        others: the same of the other choices, by name.
-        seeds: behind the accuracies.
-    """
-    if not (spread[1] and all(others.values())):
-        return record.unmeasured("layers")
-    effects = []
-    for name, own in others.items():
-        first, second = paired(spread[1], own)
-        effects.append(difference(spread[0], first, name, second))
-    return compare(
-        record,
-        "layers",
-        effects,
-        seeds[: min(len(own) for own in others.values())],
-        shown=percent(dict([spread]) | dict(others)),
-        numbers={spread[0]: list(spread[1])} | {name: list(own) for name, own in others.items()},
     )

@@ -352,7 +352,12 @@ def make(
             seed=seed,
             progress=progress,
         )
-    return json.loads((folder / "distillation.json").read_text())
+    return _made(student, seed, place)
+
+
+def _made(student: Student, seed: int, place: str | Path) -> dict[str, Any]:
+    """What distillation.json says of a student that was trained."""
+    return json.loads(Path(student.folder(seed, place), "distillation.json").read_text())
 
 
 def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
@@ -370,7 +375,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
     """
     found: dict[str, Any] = {"students": {}, "grid": {}}
     for name, seed, student in all_students():
-        made = json.loads(Path(student.folder(seed, place.folder), "distillation.json").read_text())
+        made = _made(student, seed, place.folder)
         own = found["students"].setdefault(name, {"held_out": [], "seconds": [], "curve": []})
         own["held_out"].append(made["curve"][-1]["held_out"])
         own["seconds"].append(made["seconds"])
@@ -378,8 +383,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         found["teacher_held_out"] = made["teacher_held_out"]
     for seed in GRID_SEEDS:
         for student in TRIED:
-            folder = Path(student.folder(seed, place.folder))
-            made = json.loads((folder / "distillation.json").read_text())
+            made = _made(student, seed, place.folder)
             found["grid"][student.name] = made["curve"][-1]["held_out"]
     found["grid"] |= {
         label: run.validation_accuracy

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from peftlab.anatomy.catalog import catalog_config
 from peftlab.ledger.effects import difference, measured
 from peftlab.ledger.record import Record
-from peftlab.ledger.verdicts import AS_GOOD, Claim, Named, above, compare, decide, percent
+from peftlab.ledger.verdicts import AS_GOOD, Claim, better, compare, decide, percent
 from peftlab.methods.p_tuning_v2.method import PTuningV2
 from peftlab.seeds import differences, paired
+
+__all__ = ["CLAIMS", "ahead", "better", "comparable", "length", "same", "share"]
 
 FAR = 5.0  # points: the least that is "far ahead"; the paper's smallest gap is 5.3
 SHORT, LONG = 5, 20  # rows of a short and of a longer prompt
@@ -65,20 +67,6 @@ CLAIMS = {
         printed=(0.2, -2.1),
     ),
 }
-
-
-def better(record: Record, key: str, higher: Named, lower: Named, seeds: Sequence[int]) -> None:
-    """Decide whether a setting is above another, by the seeds that both have; see `above`.
-
-    Args:
-        record: of the lab.
-        key: of the claim, whose margin counts.
-        higher: what should be better or as good: its name, and scores from 0 to 1.
-        lower: what it is compared with.
-        seeds: behind the scores, as many as the longer of the two has.
-    """
-    values, wanted = paired(higher[1], lower[1])
-    above(record, key, (higher[0], values), (lower[0], wanted), seeds[: len(values)])
 
 
 def ahead(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,7 +132,7 @@ def run(labs: tuple[str, ...], given: tuple[tuple[str, str], ...], output: Path,
         output.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=output).close()  # before hours of work, not after them
     ended: list[execute.Outcome] = []
-    stopped = False
+    started, stopped = time.time(), False
     try:
         for outcome in execute.run(chosen, output, jobs):
             ended.append(outcome)
@@ -139,6 +140,8 @@ def run(labs: tuple[str, ...], given: tuple[tuple[str, str], ...], output: Path,
                 tqdm.write(f"{outcome.lab} failed: {failure}", file=sys.stderr)
     except KeyboardInterrupt:
         stopped = True
+        heard = {outcome.lab for outcome in ended}  # a lab may have ended a moment ago
+        ended += [o for o in execute.finished(chosen, output, started) if o.lab not in heard]
     index = gallery.render(output)
     for outcome in sorted(ended, key=lambda outcome: outcome.lab):
         verdict = "failed" if outcome.failures else "passed"

@@ -152,6 +152,27 @@ def execute(lab: Path, values: dict[str, Any], output: Path, position: int = 0) 
     return Outcome(lab.stem, seconds, tuple(failures))
 
 
+def finished(labs: Iterable[Path], output: Path, since: float) -> list[Outcome]:
+    """Read how labs ended from the notebooks that they left.
+
+    Args:
+        labs: notebooks.
+        output: the folder for the executed notebooks.
+        since: seconds since the epoch; what was written before counts for nothing.
+
+    Returns:
+        The labs that ended.
+    """
+    ended = []
+    for lab in labs:
+        path = output / lab.name
+        if path.is_file() and path.stat().st_mtime >= since:
+            said = nbformat.read(path, as_version=4).metadata["peftlab"]
+            failures = tuple(map(Failure, said["failures"]))
+            ended.append(Outcome(lab.stem, said["seconds"], failures))
+    return ended
+
+
 def find_failures(nb: NotebookNode, crash: str | None = None) -> list[Failure]:
     """Find every error in an executed notebook.
 

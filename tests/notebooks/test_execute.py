@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_output
 
-from peftlab.notebooks.execute import Failure, find_failures, run
+from peftlab.notebooks.execute import Failure, find_failures, finished, run
 
 TRACEBACK = "Traceback (most recent call last):\n  File 'x.py', line 1\nValueError: three\n"
 
@@ -187,3 +187,15 @@ def test_a_kernel_that_dies_fails_its_lab_and_an_older_record_is_not_taken_for_n
     assert str(outcome.failures[0]).startswith("cell 2 (import os): DeadKernelError")
     metadata = nbformat.read(output / "00_dies.ipynb", 4).metadata
     assert metadata["peftlab"]["record"] is False
+
+
+def test_labs_that_finished_since_a_moment_are_read_from_what_they_left(tmp_path):
+    labs = [tmp_path / "labs" / f"{name}.ipynb" for name in ("00_old", "01_new", "02_none")]
+    for lab, failures in zip(labs, ([], ["cell 2 (x): ValueError: two"]), strict=False):
+        nb = executed.notebook("# A")
+        nb.metadata["peftlab"] = {"seconds": 3.0, "failures": failures, "record": False}
+        nbformat.write(nb, tmp_path / lab.name)
+    os.utime(tmp_path / "00_old.ipynb", (100, 100))
+    (outcome,) = finished(labs, tmp_path, since=200)
+    assert (outcome.lab, outcome.seconds) == ("01_new", 3.0)
+    assert list(map(str, outcome.failures)) == ["cell 2 (x): ValueError: two"]

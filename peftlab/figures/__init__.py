@@ -3,11 +3,12 @@
 from peftlab.figures.accuracy import (
     accuracy_by_kind,
     accuracy_dots,
+    fronts,
     learning_curves,
     sweep,
     two_curves,
 )
-from peftlab.figures.bars import choice_bars, log_bars, memory_bars, mib
+from peftlab.figures.bars import choice_bars, cost_bars, log_bars, memory_bars, mib
 from peftlab.figures.forest import forest
 from peftlab.figures.matrices import against_chance, heat_map, overlap_maps, spectra
 from peftlab.figures.picture import (
@@ -46,7 +47,9 @@ __all__ = [
     "against_chance",
     "canvas",
     "choice_bars",
+    "cost_bars",
     "forest",
+    "fronts",
     "heat_map",
     "learning_curves",
     "log_bars",

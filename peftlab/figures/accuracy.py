@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.ticker import FixedLocator, NullLocator
+
 from peftlab.figures.picture import (
     BLACK,
     BLUE,
+    GREEN,
     ORANGE,
     RED,
     TITLE,
@@ -190,10 +193,15 @@ def sweep(
         )
     lines = lines or {}
     _, *colours = palette(1 + len(lines), BLUE, BLACK, ORANGE, RED)  # the curve itself is blue
-    for (label, value), colour in zip(lines.items(), colours, strict=True):
+    free = 0.0
+    for (label, value), colour in sorted(
+        zip(lines.items(), colours, strict=True), key=lambda line: line[0][1]
+    ):
         axes.axhline(100 * value, linestyle="--", linewidth=1, color=colour)
+        height = max(100 * value, free)  # no label on another
+        free = height + 4
         axes.text(
-            len(sizes) - 0.55, 100 * value, label, color=colour, fontsize=9, va="bottom", ha="right"
+            len(sizes) - 0.55, height, label, color=colour, fontsize=9, va="bottom", ha="right"
         )
     said = [f"{size}: {mean:.1f} %" for size, mean in zip(sizes, means, strict=True)]
     said += [f"{label} {100 * value:.1f} %" for label, value in lines.items()]
@@ -214,6 +222,64 @@ def sweep(
     )
     axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     return Picture(figure, f"{title}. Mean over seeds by {xlabel}: " + "; ".join(said) + ".")
+
+
+def fronts(
+    curves: Mapping[str, Mapping[int, Sequence[float]]],
+    title: str,
+    lines: Mapping[str, float] | None = None,
+) -> Picture:
+    """Test error of several methods over the number of parameters that each trains.
+
+    Both axes are logarithmic. Each method has a line through its means. Each seed has its own dot.
+
+    Args:
+        curves: for each label and number of trained parameters the accuracies of the seeds, from 0
+            to 1; a label with a single number is a dot.
+        title: of the figure.
+        lines: accuracies from 0 to 1 by label, for comparison. Each is drawn as a level line.
+
+    Returns:
+        The picture; its alternative has the mean of each point.
+
+    Raises:
+        ValueError: a number of parameters is not above 0.
+    """
+    curves, lines = {label: own for label, own in curves.items() if own}, lines or {}
+    if not curves:
+        return nothing(title)
+    if any(count <= 0 for own in curves.values() for count in own):
+        raise ValueError("a logarithmic scale has no place for 0 parameters; leave that point out")
+    figure, axes = canvas(7.5, 3.8)
+    said = []
+    colours = palette(len(curves) + len(lines), BLUE, GREEN, RED, ORANGE, BLACK)
+    for (label, points), colour in zip(curves.items(), colours, strict=False):
+        counts = sorted(points)
+        means = [100 - 100 * mean_and_spread(points[n])[0] for n in counts]
+        axes.plot(counts, means, "o-", color=colour, label=label)
+        for n in counts:
+            axes.plot(
+                [n] * len(points[n]),
+                [100 - 100 * v for v in points[n]],
+                "o",
+                color=colour,
+                markersize=3,
+                alpha=0.6,
+            )
+        reached = [f"{m:.1f} % at {n:,}" for n, m in zip(counts, means, strict=True)]
+        said.append(f"{label}: {', '.join(reached)}")
+    for (label, value), colour in zip(lines.items(), colours[len(curves) :], strict=True):
+        axes.axhline(100 - 100 * value, linestyle="--", linewidth=1, color=colour, label=label)
+        said.append(f"{label} {100 - 100 * value:.1f} %")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(FixedLocator([10, 15, 20, 25, 30, 40, 50]))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_title(title, **TITLE)
+    axes.set(xlabel="trained parameters, without the head", ylabel="test error in %")
+    axes.legend(frameon=False, fontsize=9)
+    return Picture(figure, f"{title}. Mean test error by parameters: " + "; ".join(said) + ".")
 
 
 def two_curves(

@@ -6,7 +6,26 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.patches import Patch
 
-from peftlab.figures.picture import BLUE, GREEN, ORANGE, RED, SKY, TITLE, Picture, canvas, nothing
+from peftlab.figures.picture import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    RED,
+    SKY,
+    TITLE,
+    Picture,
+    canvas,
+    nothing,
+)
+
+_PARTS = {
+    "weights": SKY,
+    "gradients": ORANGE,
+    "AdamW state": RED,
+    "activations": PINK,
+    "checkpoint": GREEN,
+}
 
 
 def log_bars(
@@ -84,8 +103,8 @@ def memory_bars(
     Memory is one bar, made of its parts. The disk is a thin bar below it.
 
     Args:
-        parts: for each label its MiB of "weights", "gradients", "AdamW state" and "checkpoint", or
-            of some of them.
+        parts: for each label its MiB of "weights", "gradients", "AdamW state", "activations" and
+            "checkpoint", or of some of them.
         title: of the figure.
 
     Returns:
@@ -96,10 +115,9 @@ def memory_bars(
     """
     if not parts:
         return nothing(title, "no run to show")
-    colours = {"weights": SKY, "gradients": ORANGE, "AdamW state": RED, "checkpoint": GREEN}
     named = [name for values in parts.values() for name in values]
-    if unknown := [name for name in named if name not in colours]:
-        raise ValueError(f"parts has {unknown[0]!r}; a part is one of: {', '.join(colours)}")
+    if unknown := [name for name in named if name not in _PARTS]:
+        raise ValueError(f"parts has {unknown[0]!r}; a part is one of: {', '.join(_PARTS)}")
     figure, axes = canvas(8, 1.3 + 0.62 * len(parts))
     said = []
     disk = {label: values.get("checkpoint", 0.0) for label, values in parts.items()}
@@ -108,10 +126,10 @@ def memory_bars(
         memory = 0.0
         for name, size in values.items():
             if name == "checkpoint":
-                axes.barh(i + 0.33, size, color=colours[name], height=0.14)
+                axes.barh(i + 0.33, size, color=_PARTS[name], height=0.14)
                 axes.text(size + widest * 0.01, i + 0.34, mib(size), va="center", fontsize=8)
             else:
-                axes.barh(i, size, left=memory, color=colours[name], height=0.46)
+                axes.barh(i, size, left=memory, color=_PARTS[name], height=0.46)
                 memory += size
         axes.text(memory + widest * 0.01, i, mib(memory), va="center", fontsize=9)
         said.append(
@@ -123,8 +141,56 @@ def memory_bars(
     axes.set_yticks(range(len(parts)), list(parts))
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    handles = [Patch(color=colours[name], label=name) for name in colours if name in named]
-    figure.legend(handles=handles, frameon=False, fontsize=9, ncols=4, loc="outside lower center")
+    handles = [Patch(color=colour, label=n) for n, colour in _PARTS.items() if n in named]
+    figure.legend(handles=handles, frameon=False, fontsize=9, ncols=5, loc="outside lower center")
+    return Picture(figure, f"{title}. " + "; ".join(said) + ".")
+
+
+def cost_bars(costs: Mapping[str, Mapping[str, float]], title: str) -> Picture:
+    """What a training step of each method costs: four columns of bars, each with its own scale.
+
+    Args:
+        costs: for each label "weights", "gradients", "AdamW state", "activations" and "checkpoint"
+            in MiB, and "time" as a multiple of some other step's.
+        title: of the figure.
+
+    Returns:
+        The picture; its alternative has every number.
+    """
+    if not costs:
+        return nothing(title, "no step to show")
+    figure, columns = canvas(9.6, 1.3 + 0.36 * len(costs), columns=4)
+    memory = ("weights", "gradients", "AdamW state")
+    columns_of = {
+        "memory, activations apart": memory,
+        "activations": ("activations",),
+        "time of a step": ("time",),
+        "checkpoint": ("checkpoint",),
+    }
+    for axes, (head, names) in zip(columns, columns_of.items(), strict=True):
+        sums = [sum(cost[name] for name in names) for cost in costs.values()]
+        for i, cost in enumerate(costs.values()):
+            left = 0.0
+            for name in names:
+                axes.barh(i, cost[name], left=left, color=_PARTS.get(name, BLUE), height=0.6)
+                left += cost[name]
+            number = f"{left:.2f}" if names == ("time",) else f"{left:,.3g}"
+            axes.text(left + 0.02 * max(sums), i, number, va="center", fontsize=8)
+        axes.set_title(f"{head}\n{'full = 1' if names == ('time',) else 'MiB'}", fontsize=9)
+        axes.set_xlim(0, 1.35 * max(sums))
+        axes.set_xticks([])
+        axes.set_yticks(range(len(costs)), list(costs) if axes is columns[0] else [])
+        axes.invert_yaxis()
+        axes.grid(visible=False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    handles = [Patch(color=_PARTS[name], label=name) for name in memory]
+    figure.legend(handles=handles, frameon=False, fontsize=9, ncols=3, loc="outside lower left")
+    said = [
+        f"{label}: "
+        + ", ".join(f"{name} {mib(size)}" for name, size in cost.items() if name != "time")
+        + f", {cost['time']:.2f} times the time"
+        for label, cost in costs.items()
+    ]
     return Picture(figure, f"{title}. " + "; ".join(said) + ".")
 
 

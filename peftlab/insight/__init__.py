@@ -6,7 +6,8 @@ from peftlab.insight.adapters import (
     span_ablation,
     without_adapters,
 )
-from peftlab.insight.biases import bias_change, bias_effect
+from peftlab.insight.biases import bias_change, bias_effect, biases_put_back
+from peftlab.insight.memory import activation_bytes
 from peftlab.insight.prompts import (
     attention_mass,
     nearest_words,
@@ -33,11 +34,13 @@ from peftlab.insight.timing import merge_timing, time_ratio
 from peftlab.insight.updates import stored_updates, truncated, truncation_curve, updates, weights
 
 __all__ = [
+    "activation_bytes",
     "adapters_by_layer",
     "amplification",
     "attention_mass",
     "bias_change",
     "bias_effect",
+    "biases_put_back",
     "directions",
     "effective_rank",
     "effective_ranks",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from transformers import PreTrainedModel
 from peftlab import anatomy
 from peftlab.methods.adapter.layers import Bottleneck
 from peftlab.methods.adapter.method import Adapter
+
+T = TypeVar("T")
 
 
 def adapters_by_layer(model: PreTrainedModel) -> list[list[Bottleneck]]:
@@ -71,7 +74,7 @@ def without_adapters(model: PreTrainedModel, layers: Iterable[int]) -> Iterator[
                 up.bias.copy_(bias)
 
 
-def span_ablation(model: PreTrainedModel, measure: Callable[[], float]) -> list[list[float | None]]:
+def span_ablation(model: PreTrainedModel, measure: Callable[[], T]) -> list[list[T | None]]:
     """Measure the model without the adapters of layers i to j, for every i and j.
 
     Args:
@@ -79,13 +82,14 @@ def span_ablation(model: PreTrainedModel, measure: Callable[[], float]) -> list[
         measure: called without arguments; it looks at the model as it is at that moment.
 
     Returns:
-        A table with a row for each i and a column for each j, from 0; None where j is below i.
+        What it gives, in a table with a row for each i and a column for each j, from 0; None where
+        j is below i.
 
     Raises:
         ValueError: the model has no adapters.
     """
     depth = len(adapters_by_layer(model))
-    found: list[list[float | None]] = [[None] * depth for _ in range(depth)]
+    found: list[list[T | None]] = [[None] * depth for _ in range(depth)]
     for first in range(depth):
         for last in range(first, depth):
             with without_adapters(model, range(first, last + 1)):

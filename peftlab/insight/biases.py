@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -24,9 +25,9 @@ def bias_change(attachment: Attachment) -> dict[str, list[float]]:
         For each kind of bias one number for each layer, the lowest first. Kinds that did not train
         are left out.
     """
-    names = _trained_biases(attachment)
-    moved = _distance_from_start(attachment, [n for own in names.values() for n in own])
-    means = {name: change.abs().mean().item() for name, change in moved.items()}
+    names, trained = _trained_biases(attachment), attachment.named_parameters()
+    start = _start(attachment, [name for own in names.values() for name in own])
+    means = {name: (trained[name] - b).abs().mean().item() for name, b in start.items()}
     return {kind: [means[name] for name in own] for kind, own in names.items()}
 
 
@@ -41,16 +42,46 @@ def bias_effect(attachment: Attachment, batch: Mapping[str, Tensor]) -> dict[str
     Returns:
         The largest absolute change of a logit, for each kind of bias that trained.
     """
-    model, trained = attachment.model, attachment.named_parameters()
+    model = attachment.model
     now, found = model(**batch).logits, {}
-    for kind, names in _trained_biases(attachment).items():
-        kept = {name: trained[name].clone() for name in names}
-        for name, change in _distance_from_start(attachment, names).items():
-            trained[name].sub_(change)
-        found[kind] = (model(**batch).logits - now).abs().max().item()
-        for name in names:
-            trained[name].copy_(kept[name])
+    for kind in _trained_biases(attachment):
+        with biases_put_back(attachment, [kind]):
+            found[kind] = (model(**batch).logits - now).abs().max().item()
     return found
+
+
+@contextmanager
+def biases_put_back(
+    attachment: Attachment, kinds: Iterable[str], layers: Iterable[int] | None = None
+) -> Iterator[None]:
+    """Give biases the values that they had before training, for the length of a `with` block.
+
+    Args:
+        attachment: of BitFit, see `bias_change`.
+        kinds: of bias; those that did not train count for nothing.
+        layers: indices of layers, 0 is the lowest; None takes all.
+    """
+    by_kind, trained = _trained_biases(attachment), attachment.named_parameters()
+    chosen = None if layers is None else set(layers)
+    names = [
+        name
+        for kind in kinds
+        for layer, name in enumerate(by_kind.get(kind, []))
+        if chosen is None or layer in chosen
+    ]
+    kept = {name: trained[name].detach().clone() for name in names}
+    start = _start(attachment, names)
+    try:
+        _set(trained, start)
+        yield
+    finally:
+        _set(trained, kept)
+
+
+@torch.no_grad()
+def _set(trained: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, value in values.items():
+        trained[name].copy_(value)
 
 
 def _trained_biases(attachment: Attachment) -> dict[str, list[str]]:
@@ -63,9 +94,8 @@ def _trained_biases(attachment: Attachment) -> dict[str, list[str]]:
     return {kind: own for kind, own in names.items() if own}
 
 
-def _distance_from_start(attachment: Attachment, names: Sequence[str]) -> dict[str, Tensor]:
-    """How far training moved each of these parameters: its value now minus that before."""
+def _start(attachment: Attachment, names: Sequence[str]) -> dict[str, Tensor]:
+    """What these parameters were before training."""
     trained = attachment.named_parameters()
-    now = {name: trained[name].detach().clone() for name in names}
     with attachment.disabled():
-        return {name: now[name] - trained[name].detach() for name in names}
+        return {name: trained[name].detach().clone() for name in names}

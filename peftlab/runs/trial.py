@@ -36,16 +36,18 @@ class Trial:
         batch_size: examples in each step.
         pretrained: False starts from random weights, the control.
         warmup: share of the steps over which the learning rate rises, from 0 to 1.
-        examples: how many of the training examples to use, from the first on; None uses all.
+        examples: how many of the training examples to use; None uses all.
+        drawn: whether the seed of a run draws its examples; else they are the first ones.
         wording: a template that the texts are put into, such as "[X] [Y]"; see `Task.rephrase` and
             `tasks.verbalized`.
         words: pairs of label and word, which make the task a cloze with the word at [Y].
+        look_every: epochs between two looks at the validation split.
         distillation: the backbone is a teacher that was fine-tuned for the task, and a student of
             it is trained; None trains the backbone itself.
 
     Raises:
         TypeError: a number is none.
-        ValueError: `learning_rate`, `epochs` or `examples` is out of range.
+        ValueError: `learning_rate`, `epochs`, `examples` or `look_every` is out of range.
     """
 
     label: str
@@ -58,17 +60,23 @@ class Trial:
     examples: int | None = None
     wording: str | None = None
     words: tuple[tuple[str, str], ...] = ()
+    look_every: int = 1
+    drawn: bool = False
     distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
         require_number("learning_rate", self.learning_rate, 1e-12, 1e3, example=1e-3)
-        require_number("epochs", self.epochs, 1, integer=True, example=3)
+        for name in ("epochs", "look_every"):
+            require_number(name, getattr(self, name), 1, integer=True, example=3)
         if self.examples is not None:
             require_number("examples", self.examples, 1, integer=True, example=100)
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the outcome, as plain values."""
         more = {"examples": self.examples, "wording": self.wording, "words": self.words or None}
+        more["drawn"] = self.drawn or None
+        if self.look_every > 1:
+            more["look_every"] = self.look_every
         if self.distillation:
             more["distillation"] = self.distillation.hyperparameters()
         return {
@@ -81,11 +89,12 @@ class Trial:
             "warmup": self.warmup,
         } | {k: json.loads(json.dumps(v)) for k, v in more.items() if v is not None}
 
-    def task(self, name: str) -> Task:
+    def task(self, name: str, seed: int = 0) -> Task:
         """Load a task as this trial trains on it, with its wording and its number of examples.
 
         Args:
             name: see `load_task`.
+            seed: of the run, which draws the examples where the trial says so.
 
         Returns:
             The task; only its training split is cut.
@@ -99,7 +108,11 @@ class Trial:
         elif self.wording:
             task = task.rephrase(self.wording) if task.prompts else worded(task, self.wording)
         task = self.method.prepare(task)
-        return replace(task, train=task.train[: self.examples])
+        train = task.train
+        if self.drawn:
+            draw = torch.Generator().manual_seed(seed)
+            train = tuple(train[i] for i in torch.randperm(len(train), generator=draw).tolist())
+        return replace(task, train=train[: self.examples])
 
 
 # What `Trial.settings` may hold; in the file of a run these stand beside what was measured.
@@ -256,7 +269,7 @@ def run_trial(
             `load_task` and `train`.
         NonFiniteLossError: see `train`.
     """
-    task = trial.task(task_name)
+    task = trial.task(task_name, seed)
     model, tokenizer = load_backbone(backbone, task, pretrained=trial.pretrained, seed=seed)
     loss = None
     if trial.distillation:
@@ -273,6 +286,7 @@ def run_trial(
         batch_size=trial.batch_size,
         warmup=trial.warmup,
         seed=seed,
+        validate=trial.look_every,
         progress=progress,
         loss=loss,
     )

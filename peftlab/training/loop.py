@@ -83,7 +83,7 @@ def train(
     max_grad_norm: float = 1.0,
     max_length: int = 128,
     seed: int = 0,
-    validate: bool = True,
+    validate: int = 1,
     progress: bool = True,
     loss: Callable[[dict[str, Tensor]], Tensor] | None = None,
 ) -> History:
@@ -96,7 +96,7 @@ def train(
     Args:
         attachment: from `method.attach(model)`.
         tokenizer: of the same backbone.
-        task: `task.train` is trained on; `task.validation` is evaluated if `validate`.
+        task: `task.train` is trained on; `task.validation` is looked at, see `validate`.
         learning_rate: the highest one, above 0. Small models need 10 to 100 times the papers'
             values. What a method trains at a rate of its own follows the same rise and fall.
         epochs: passes over the training split, at least 1.
@@ -107,7 +107,8 @@ def train(
         max_length: longer inputs are cut to this many tokens, and to the model's table of
             positions; see `peftlab.training.batches.encode`.
         seed: decides the order of the batches, and dropout.
-        validate: whether to evaluate after each epoch.
+        validate: epochs between two looks at the validation split; the last epoch ends with one.
+            0 never looks.
         progress: whether to show a bar with the loss and the time left.
         loss: gives the loss of a batch, such as that of a student (`Distiller.loss`); None takes
             the model's own.
@@ -169,7 +170,8 @@ def train(
                 history.learning_rates.append(now)
                 bar.set_postfix(loss=f"{fmean(history.losses[-10:]):.3f}", refresh=False)
                 bar.update()
-            if validate:
+            last = epoch + 1 == epochs
+            if validate and (last or (epoch + 1) % validate == 0):
                 seen = look(attachment.model, tokenizer, task.validation, batch_size, max_length)
                 history.validation.append({"step": len(history.losses), **seen})
     except KeyboardInterrupt:
@@ -223,6 +225,8 @@ def _check(attachment: Attachment, task: Task, settings: dict[str, Any]) -> None
     require_number("max_grad_norm", settings["max_grad_norm"], 1e-12)
     for name, example in {"epochs": 3, "batch_size": 16, "max_length": 128}.items():
         require_number(name, settings[name], 1, integer=True, example=example)
+    if not isinstance(settings["validate"], bool):
+        require_number("validate", settings["validate"], 0, integer=True, example=1)
     if attachment.merged:
         raise ValueError(
             "the attachment is merged, so that nothing of it would train; call unmerge() first"

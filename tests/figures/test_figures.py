@@ -80,6 +80,14 @@ CASES = {
             "LoRA: weights 86.6 MiB, gradients 0.281 MiB, checkpoint 1.25 MiB",
         ],
     ),
+    "cost_bars": (
+        ({"full": PARTS["full"] | {"activations": 76.7, "time": 1.0}}, "A title"),
+        ["A title. full: weights 86.6 MiB,", "activations 76.7 MiB, 1.00 times the time."],
+    ),
+    "fronts": (
+        ({"a": {1000: [0.75, 0.5], 10: [0.25]}, "b": {}}, "A title", {"full": 0.9}),
+        ["by parameters: a: 75.0 % at 10, 37.5 % at 1,000; full 10.0 %."],
+    ),
     "heat_map": (
         ([[1.0, None], [2.0, 3.0]], ["a", "b"], ["x", "y"], "A title"),
         ["A title. a, x: 1; b, x: 2; b, y: 3."],
@@ -103,6 +111,8 @@ EMPTY = {
     "spectra": ({}, "A title"),
     "overlap_maps": ({}, "j", "i"),
     "memory_bars": ({},),
+    "cost_bars": ({}, "A title"),
+    "fronts": ({"a": {}}, "A title"),
     "heat_map": ([[None]], ["a"], ["x"], "A title"),
     "log_bars": ({"a": 0.0}, "A title", "std", "change"),
     "choice_bars": ({}, [], "A title", "parameters"),

@@ -10,7 +10,7 @@ from tiny import CELLS, batch, logits, loss, randomise, tiny, tiny_config, train
 
 from peftlab import BitFit, LoRA, anatomy
 from peftlab.attach import projections
-from peftlab.methods.bitfit.layers import PartialBias, SparseUpdate
+from peftlab.methods.bitfit.layers import PartialBias, SparseUpdate, lines
 from peftlab.methods.bitfit.method import KINDS, OUTSIDE, TWO
 
 BIASED = ("bert", "roberta", "distilbert", "gpt2", "bart")
@@ -150,13 +150,14 @@ def test_a_kind_that_this_backbone_lacks_is_refused_with_those_it_has():
 # The controls
 
 
+@pytest.mark.parametrize("control", ["random", "rows_columns"])
 @pytest.mark.parametrize("family", BIASED)
-def test_random_trains_as_many_scalars_elsewhere(family):
+def test_random_trains_as_many_scalars_elsewhere(family, control):
     model = tiny(family)
     inputs = batch(model)
     plain = logits(model, inputs)
     count = BitFit(biases=TWO).parameter_count(model.config)
-    attachment = BitFit(biases=TWO, control="random").attach(model)
+    attachment = BitFit(biases=TWO, control=control).attach(model)
     assert attachment.report() == count
     assert torch.equal(logits(model, inputs), plain)
     weights = {n: m.weight.clone() for n, m in sparse(model).items()}
@@ -177,16 +178,46 @@ def sparse(model):
     return {name: m for name, m in model.named_modules() if isinstance(m, SparseUpdate)}
 
 
-def test_random_places_come_from_the_seed_alone():
+@pytest.mark.parametrize("control", ["random", "rows_columns"])
+def test_random_places_come_from_the_seed_alone(control):
     def places(seed):
         model = tiny("bert")
-        BitFit(control="random", seed=seed).attach(model)
+        BitFit(control=control, seed=seed).attach(model)
         return {name: m.index.tolist() for name, m in sparse(model).items()}
 
     first = places(0)
     torch.manual_seed(99)
     assert places(0) == first
     assert places(1) != first
+
+
+@pytest.mark.parametrize("count", [7, 23, 40])
+def test_rows_and_columns_are_whole_but_for_the_last(count):
+    shapes = [torch.Size([4, 5]), torch.Size([3, 6])]
+    found = lines(shapes, count, seed=1)
+    assert sum(map(len, found)) == min(count, 38)
+    broken = 0
+    for own, (rows, columns) in zip(found, shapes, strict=True):
+        mask = torch.zeros(rows, columns).flatten().index_fill(0, own, 1).view(rows, columns)
+        whole = (mask.all(1)[:, None] | mask.all(0)[None]).float()
+        broken += int((mask - whole).abs().sum())
+    assert broken < 6  # what is left of the line that was cut
+
+
+def test_gains_train_beside_all_biases():
+    model = tiny("bert")
+    attachment = BitFit(control="gains").attach(model)
+    names = own(model, attachment)
+    assert names == {
+        n
+        for n, _ in model.named_parameters()
+        if not n.startswith("classifier") and (n.endswith("bias") or "LayerNorm" in n)
+    }
+    config = model.config
+    gains = BitFit(control="norms").parameter_count(config).trained // 2
+    count = BitFit(control="gains").parameter_count(config)
+    assert attachment.report() == count
+    assert count.trained == BitFit().parameter_count(config).trained + gains
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -230,7 +261,7 @@ def test_counts_of_the_paper():
         ({"biases": "keys"}, ValueError, "there is no 'keys'; choose from: all, query, key"),
         ({"biases": ("query", "gain")}, ValueError, "there is no 'gain'"),
         ({"biases": 3}, TypeError, "biases must be"),
-        ({"control": "frozen"}, ValueError, "control must be one of None, random, norms"),
+        ({"control": "frozen"}, ValueError, "control must be one of None, random, rows_col"),
         ({"seed": -1}, ValueError, "seed must be from 0 to"),
         ({"seed": 1.5}, TypeError, "seed must be a whole number"),
     ],

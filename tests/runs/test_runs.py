@@ -479,6 +479,25 @@ def test_distinct_trials_differ_in_more_than_their_label():
     assert distinct([LORA, HEAD, again, other]) == [LORA, HEAD, other]
 
 
+def test_drawn_examples_come_from_the_seed_of_the_run(task):
+    few = replace(LORA, examples=5, drawn=True)
+    first, again, other = (few.task(task, seed).train for seed in (1, 1, 2))
+    every = load_task(task).train
+    places = [every.index(example) for example in first]
+    assert first == again != other and len(set(places)) == 5 and places != sorted(places)
+    assert replace(few, drawn=False).task(task, 1).train == load_task(task).train[:5]
+    assert "drawn" not in replace(few, drawn=False).settings() and few.settings()["drawn"]
+
+
+def test_a_trial_looks_at_validation_every_few_epochs(task, backbone):
+    trial = replace(LORA, epochs=3, look_every=2)
+    _, run = run_trial(trial, backbone, task, seed=0, progress=False)
+    assert len(run.validation) == 2 and run.settings["look_every"] == 2
+    assert "look_every" not in LORA.settings()
+    with pytest.raises(ValueError, match="look_every must be"):
+        replace(LORA, look_every=0)
+
+
 @pytest.mark.parametrize("examples", [0, -5, 1.5])
 def test_a_trial_needs_a_whole_number_of_examples(examples):
     with pytest.raises((TypeError, ValueError), match="examples must be"):

@@ -196,11 +196,17 @@ def test_seed_decides_the_dropout(tokenizer):
 
 def test_looking_at_validation_changes_nothing(tokenizer):
     (looked, looked_weights), (blind, blind_weights) = (
-        run(tokenizer, epochs=2, validate=validate) for validate in (True, False)
+        run(tokenizer, epochs=2, validate=validate) for validate in (1, 0)
     )
     assert looked.losses == blind.losses
     assert all(torch.equal(looked_weights[name], blind_weights[name]) for name in looked_weights)
     assert len(looked.validation) == 2 and blind.validation == []
+
+
+@pytest.mark.parametrize("validate, epochs", [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (9, [5])])
+def test_validation_is_looked_at_every_few_epochs_and_after_the_last(tokenizer, validate, epochs):
+    history = short(attached(), tokenizer, epochs=5, batch_size=160, validate=validate)
+    assert [look["step"] for look in history.validation] == epochs
 
 
 def test_each_epoch_sees_every_example_once_in_another_order(tokenizer):
@@ -342,7 +348,7 @@ def test_history_tells_the_run(tokenizer):
         "max_grad_norm": 1.0,
         "max_length": 128,
         "seed": 7,
-        "validate": True,
+        "validate": 1,
     }
     assert json.loads(json.dumps(history.to_dict())) == history.to_dict()
 

@@ -1,15 +1,16 @@
 """The layers that BitFit needs where training an existing bias will not do.
 
 GPT-2 keeps the biases of query, key and value in one tensor: to train some of them, a vector is
-added beside it (`PartialBias`). The paper's control trains scalars at random places instead of
-biases: they are added to a frozen weight (`SparseUpdate`).
+added beside it (`PartialBias`). The paper's controls train scalars at random places instead of
+biases (`scattered`, `lines`): they are added to a frozen weight (`SparseUpdate`).
 
 Axes: B batch, T tokens, D width, N number of scalars.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -77,3 +78,55 @@ class SparseUpdate(Addition):
     def weight(self) -> Tensor:
         """The frozen weight; T5 looks at its dtype."""
         return self.base.weight
+
+
+def scattered(shapes: Sequence[torch.Size], count: int, seed: int) -> list[Tensor]:
+    """Draw places in weights, each place as likely as any other.
+
+    Args:
+        shapes: of the weights.
+        count: how many places, at most as many as there are.
+        seed: decides the places.
+
+    Returns:
+        For each weight the chosen places in it, flattened and in order.
+    """
+    sizes = [shape.numel() for shape in shapes]
+    draw = torch.Generator().manual_seed(seed)
+    places = torch.randperm(sum(sizes), generator=draw, device="cpu")[:count].sort().values
+    return [
+        places[(places >= end - size) & (places < end)] - (end - size)
+        for end, size in zip(accumulate(sizes), sizes, strict=True)
+    ]
+
+
+def lines(shapes: Sequence[torch.Size], count: int, seed: int) -> list[Tensor]:
+    """Draw whole rows and columns of weights, each of them as likely as any other.
+
+    The last one drawn is cut, so that there are exactly as many places as asked for.
+
+    Args:
+        shapes: of the weights, which are matrices.
+        count: see `scattered`.
+        seed: see `scattered`.
+
+    Returns:
+        See `scattered`.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    every = [(i, j) for i, shape in enumerate(shapes) for j in range(sum(shape))]
+    chosen: list[set[int]] = [set() for _ in shapes]
+    left = count
+    for k in torch.randperm(len(every), generator=draw, device="cpu").tolist():
+        i, j = every[k]
+        rows, columns = shapes[i]
+        if j < rows:
+            line = range(j * columns, (j + 1) * columns)
+        else:
+            line = range(j - rows, rows * columns, columns)
+        new = [place for place in line if place not in chosen[i]][:left]
+        chosen[i].update(new)
+        left -= len(new)
+        if not left:
+            break
+    return [torch.tensor(sorted(own), dtype=torch.long, device="cpu") for own in chosen]

@@ -9,7 +9,7 @@ layers needed beside it stand in `peftlab/methods/bitfit/layers.py`.
 
 Differs from the authors' code: theirs always trains the pooler's bias too; here it belongs to
 "outside", which is part of "all" and of nothing else. On GPT-2, where query, key and value share
-one bias, training some of them adds a vector beside it. The random control draws its places from
+one bias, training some of them adds a vector beside it. The random controls draw their places from
 the weights of the blocks' linear maps; theirs from all parameters.
 
 | ours               | paper                                     | PEFT      |
@@ -18,6 +18,8 @@ the weights of the blocks' linear maps; theirs from all parameters.
 | "query"            | b_q                                       | -         |
 | "mlp_in"           | b_m2                                      | -         |
 | control="random"   | rand uniform                              | -         |
+| "rows_columns"     | rand row/col                              | -         |
+| control="gains"    | - (all biases, and the gains of all norms)| -         |
 | control="norms"    | LayerNorm set (of the adapter paper)      | -         |
 """
 
@@ -51,7 +53,9 @@ class BitFit(Method):
     Args:
         biases: "all", or some of `KINDS` and "outside"; the paper's small variant is `TWO`.
         control: what trains in place of the biases, for comparison: "random", as many scalars at
-            random places of the blocks' weights; "norms", gains and biases of all norms.
+            random places of the blocks' weights; "rows_columns", as many in whole rows and columns
+            of them; "norms", gains and biases of all norms; "gains", the biases and the gains of
+            all norms.
         seed: chooses the random places.
 
     Raises:
@@ -76,7 +80,7 @@ class BitFit(Method):
         offers=(("all",), TWO),
         counts=True,
     )
-    control: str | None = choice(None, "random", "norms", counts=True)
+    control: str | None = choice(None, "random", "rows_columns", "norms", "gains", counts=True)
     seed: int = whole(0, low=0, high=2**63 - 1)
 
     def _chosen(
@@ -115,7 +119,9 @@ class BitFit(Method):
         if self.control == "norms":
             return sum(norm.parameters for norm in norms)
         maps, outer = list(anatomy.projections(config, head)), anatomy.outer_biases(config, head)
-        return sum(_size(item) for item in self._chosen(maps, norms, outer, config.model_type))
+        gains = sum(norm.size for norm in norms) if self.control == "gains" else 0
+        chosen = self._chosen(maps, norms, outer, config.model_type)
+        return gains + sum(_size(item) for item in chosen)
 
     def attach(self, model: Any) -> Attachment:
         """Let the chosen biases train; see `Method.attach`."""
@@ -130,9 +136,12 @@ class BitFit(Method):
             return attachment
         chosen = self._chosen(maps, others, outer_biases(model), model.config.model_type)
         with attaching(self, model) as attachment:
-            if self.control == "random":
+            if self.control in ("random", "rows_columns"):
                 self._scatter(attachment, maps, sum(_size(item) for item in chosen))
                 return attachment
+            if self.control == "gains":
+                for norm in others:
+                    attachment.tune(norm.tensors[0])
             for name, group in groupby(chosen, key=lambda item: item.name):
                 group = list(group)
                 if isinstance(group[0], anatomy.Projection):
@@ -146,22 +155,16 @@ class BitFit(Method):
 
     def _scatter(self, attachment: Attachment, maps: list[anatomy.Projection], size: int) -> None:
         """Let `size` scalars of the maps' weights train, at places drawn from `seed`."""
-        import torch
-
         from peftlab.attach import linear_map
-        from peftlab.methods.bitfit.layers import SparseUpdate
+        from peftlab.methods.bitfit.layers import SparseUpdate, lines, scattered
 
         names = list(dict.fromkeys(p.name for p in maps))
         bases = [linear_map(attachment.model, name, floating=True) for name in names]
-        sizes = [base.weight.numel() for base in bases]
-        draw = torch.Generator().manual_seed(self.seed)
-        places = torch.randperm(sum(sizes), generator=draw, device="cpu")[:size].sort().values
-        start = 0
-        for name, base, length in zip(names, bases, sizes, strict=True):
-            own = places[(places >= start) & (places < start + length)] - start
+        draw = lines if self.control == "rows_columns" else scattered
+        found = draw([base.weight.shape for base in bases], size, self.seed)
+        for name, base, own in zip(names, bases, found, strict=True):
             if len(own):
                 attachment.add(name, SparseUpdate(base, own))
-            start += length
 
 
 def _size(item: anatomy.Projection | anatomy.Norm | anatomy.OuterBias) -> int:

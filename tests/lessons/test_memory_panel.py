@@ -8,9 +8,9 @@ from bs4 import BeautifulSoup
 from tiny_task import write_backbone, write_task
 
 from peftlab import Adapter, FullFineTuning, HeadOnly, LoRA, PTuningV2, load_backbone, load_task
+from peftlab.anatomy import MIB
 from peftlab.insight import activation_bytes
 from peftlab.lessons.start.memory import (
-    MIB,
     PRECISIONS,
     Step,
     measure,

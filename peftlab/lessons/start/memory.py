@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from peftlab import figures
+from peftlab.anatomy import MIB
 from peftlab.attach import Attachment
 from peftlab.backbones import load_backbone
 from peftlab.figures import mib
@@ -27,7 +28,6 @@ from peftlab.methods.base import Method
 from peftlab.methods.baselines import FullFineTuning
 from peftlab.tasks import Task
 
-MIB = 2**20
 LENGTHS = (8, 16, 32)  # tokens at which activations are measured
 PRECISIONS = {  # bytes of a number that is frozen, and of one that trains or is computed
     "float32": (4.0, 4.0),

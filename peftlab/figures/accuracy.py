@@ -252,7 +252,7 @@ def fronts(
         raise ValueError("a logarithmic scale has no place for 0 parameters; leave that point out")
     figure, axes = canvas(7.5, 3.8)
     said = []
-    colours = palette(len(curves) + len(lines), BLUE, GREEN, RED, ORANGE, BLACK)
+    colours = palette(len(curves) + len(lines), BLUE, GREEN, RED, BLACK, ORANGE)
     for (label, points), colour in zip(curves.items(), colours, strict=False):
         counts = sorted(points)
         means = [100 - 100 * mean_and_spread(points[n])[0] for n in counts]

@@ -9,11 +9,11 @@ from matplotlib.patches import Patch
 from peftlab.figures.picture import (
     BLUE,
     GREEN,
-    ORANGE,
     PINK,
     RED,
     SKY,
     TITLE,
+    YELLOW,
     Picture,
     canvas,
     nothing,
@@ -21,7 +21,7 @@ from peftlab.figures.picture import (
 
 _PARTS = {
     "weights": SKY,
-    "gradients": ORANGE,
+    "gradients": YELLOW,
     "AdamW state": RED,
     "activations": PINK,
     "checkpoint": GREEN,

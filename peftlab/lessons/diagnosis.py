@@ -92,7 +92,11 @@ def _depends(function: Function, inputs: Mapping[str, Any], name: str) -> bool:
     value = inputs[name]
     if isinstance(value, Tensor) and not value.is_floating_point():
         return True  # ids and masks cannot be moved a little
-    other = _tried(function, {**inputs, name: 2 * value + 1})
+    other: Any = 2 * value + 1
+    if isinstance(value, Tensor):  # fresh numbers, for a norm would undo a shift and a scale
+        draw = torch.Generator().manual_seed(2)
+        other = torch.randn(value.shape, generator=draw).to(value.dtype)
+    other = _tried(function, {**inputs, name: other})
     return other is None or not same(other, _tried(function, inputs))
 
 

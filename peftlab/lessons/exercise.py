@@ -87,10 +87,11 @@ class Exercise:
         given = copies(inputs)
         try:
             answer = attempt(**given)
-        except NotImplementedError:
-            return Feedback(OPEN, "write the body of the function, then run this cell again")
         except (Exception, SystemExit) as error:
-            raised = f"{type(error).__name__}: {str(error).rstrip('.')}"
+            # torch raises the same error where a type has no such operation
+            if isinstance(error, NotImplementedError) and "not implemented for" not in str(error):
+                return Feedback(OPEN, "write the body of the function, then run this cell again")
+            raised = f"{type(error).__name__}: {str(error).rstrip('.')}".rstrip(": ")
             said = f"your function raised {raised}. It was given {_said(inputs)}."
             hint = self.hint if isinstance(error, RuntimeError) else ""
             return Feedback(WRONG, f"{said} {hint}".rstrip())
@@ -103,7 +104,7 @@ class Exercise:
         ]:
             return Feedback(WRONG, f"your function changes {changed[0]} in place; {self.in_place}")
         kinds, kind = (Tensor, "tensor") if isinstance(wanted, Tensor) else (Real, "number")
-        if not isinstance(answer, kinds):
+        if not isinstance(answer, kinds) or getattr(answer, "is_sparse", False):
             return Feedback(WRONG, f"return a {kind}, not {type(answer).__name__}")
         if kind == "tensor" and answer.device != wanted.device:
             return Feedback(WRONG, f"the tensor is on {answer.device}; leave it on the CPU")
@@ -114,7 +115,7 @@ class Exercise:
                 return Feedback(WRONG, message)
         reason = diagnose(attempt, self.solution, inputs, self.neutral)
         if kind == "number":
-            said = f"{answer:,} is not right for {_said(inputs)}; {reason or 'count again'}"
+            said = f"{_plain(answer)} is not right for {_said(inputs)}; {reason or 'count again'}"
             return Feedback(WRONG, said)
         if answer.shape != wanted.shape:
             right = str(tuple(wanted.shape)) if wanted.ndim else "(), which is one number"
@@ -148,6 +149,10 @@ class Exercise:
             "right for these inputs, wrong for others: compute with what the function is given, "
             "and write no number out",
         )
+
+
+def _plain(number: Real) -> str:
+    return f"{number:,}" if isinstance(number, int | float) else str(number)
 
 
 def _said(inputs: dict[str, Any]) -> str:

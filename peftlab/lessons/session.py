@@ -27,8 +27,7 @@ from peftlab.ledger.record import Record
 from peftlab.lessons.lesson import Group, Lesson
 from peftlab.lessons.stored import StoredRuns
 from peftlab.refuse import require_number
-from peftlab.runs.records import agreement, stored
-from peftlab.runs.separation import below_full
+from peftlab.runs.records import agreement
 from peftlab.runs.trial import Run, distinct, run_trial
 from peftlab.tasks import load_task
 
@@ -208,12 +207,6 @@ class Session(StoredRuns):
         }
         shown = ("trained", "stored", "head", "backbone", "share")
         return Table([{"": way} | {c: getattr(n, c) for c in shown} for way, n in counts.items()])
-
-    def reviews(self) -> Table:
-        """The methods on real sentences: the stored study of `reviews`; noted in the record."""
-        real = stored("separation_reviews")
-        rows = self.record.data["reviews"] = below_full(real["margins"])
-        return Table(rows, caption=f"reviews on minilm, stored by: {real['command']}")
 
     def write(self) -> Path:
         """Note the stored runs, the seeds and the times, and write the record.

@@ -232,26 +232,6 @@ def judge(study: Study, runs: Iterable[Run]) -> list[dict[str, Any]]:
     return rows
 
 
-def below_full(margins: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """Compare every trial of a study with full fine-tuning, as rows of a table.
-
-    Args:
-        margins: of one study, see `judge`; the first is that of full fine-tuning.
-
-    Returns:
-        For each trial its accuracy, and how far it is below full fine-tuning.
-    """
-    full = margins[0]["mean"]
-    return [
-        {
-            "trial": row["trial"],
-            "test accuracy in %": f"{100 * row['mean']:.1f} ± {100 * row['sd']:.1f}",
-            "below full fine-tuning": f"{100 * (full - row['mean']):.1f} points",
-        }
-        for row in margins
-    ]
-
-
 def prompt_spread(backbone: str = PROMPTED) -> dict[str, dict[str, float]]:
     """Measure every hand-written prompt of `facts` on its test subjects.
 

@@ -1,5 +1,6 @@
 """The labs, executed as a learner gets them: exercises unsolved, controls at their defaults."""
 
+import ast
 import json
 import os
 import re
@@ -26,6 +27,7 @@ from peftlab.lessons import (
     prompt_tuning,
     start,
 )
+from peftlab.lessons.stored import StoredRuns
 from peftlab.notebooks.files import all_labs, lab_parameters
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -118,6 +120,15 @@ def test_every_parameter_is_typed_and_explained(lab):
     parameters = lab_parameters(lab)
     assert {"backbone", "task", "seed"} <= parameters.keys()
     assert all(p.kind and p.help for p in parameters.values())
+
+
+@pytest.mark.parametrize("lab", LABS[:-1], ids=lambda lab: lab.stem)  # 08 has no plan of trials
+def test_all_that_a_lab_trains_by_default_is_stored(lab):
+    parameters = lab_parameters(lab).values()
+    settings = {p.name: ast.literal_eval(p.default) for p in parameters}
+    stored = StoredRuns(LESSONS[lab.stem], settings)
+    trials = stored.plan.trials.values() if stored.plan else ()
+    assert [trial.label for trial in trials if not stored.runs(trial)] == []
 
 
 @every_executed_lab

@@ -36,7 +36,7 @@ def test_start_is_judged_at_deviations_up_to_1e2(record, at_1e2, verdict):
     [(NEAR, HIGH, HOLDS), (LOW, HIGH, FAILS), ([0.8, 0.9, 0.88], [0.88, 0.91, 0.9], CLOSE)],
 )
 def test_quality_is_within_two_points_of_full_fine_tuning(record, ours, full, verdict):
-    verdicts.above(record, "quality", ("adapters", ours), ("full", full), SEEDS)
+    verdicts.better(record, "quality", ("adapters", ours), ("full", full), SEEDS)
     assert only(record)["verdict"] == verdict
 
 
@@ -44,54 +44,90 @@ def test_quality_is_within_two_points_of_full_fine_tuning(record, ours, full, ve
     "higher, lower, verdict",
     [(HIGH, LOW, HOLDS), (LOW, HIGH, FAILS), (HIGH, [0.89, 0.92, 0.9], CLOSE)],
 )
-@pytest.mark.parametrize("key", ["norms", "top_layers"])
-def test_above_is_decided_beyond_the_noise(record, key, higher, lower, verdict):
-    verdicts.above(record, key, ("adapters", higher), ("other", lower), SEEDS)
-    claim = only(record)
-    assert (claim["key"], claim["verdict"]) == (key, verdict)
-
-
-@pytest.mark.parametrize("worst, verdict", [(NEAR, HOLDS), (LOW, FAILS)])
-def test_size_hardly_matters_when_the_ends_are_close(record, worst, verdict):
-    verdicts.size(record, {2: worst, 16: HIGH, 64: NEAR}, SEEDS)
+def test_top_layers_is_decided_beyond_the_noise(record, higher, lower, verdict):
+    verdicts.better(record, "top_layers", ("adapters", higher), ("top layer", lower), SEEDS)
     assert only(record)["verdict"] == verdict
+
+
+@pytest.mark.parametrize("smallest, verdict", [(NEAR, HOLDS), (LOW, FAILS)])
+def test_size_compares_every_size_with_the_largest(record, smallest, verdict):
+    verdicts.size(record, {2: smallest, 64: NEAR, 16: HIGH}, SEEDS)
+    claim = only(record)
+    assert claim["verdict"] == verdict
+    assert [effect["what"] for effect in claim["effects"]] == ["m=2 minus m=64", "m=16 minus m=64"]
 
 
 @pytest.mark.parametrize(
-    "safe, large, verdict", [(NEAR, LOW, HOLDS), (LOW, LOW, FAILS), (NEAR, HIGH, FAILS)]
+    "small, safe, large, verdict",
+    [
+        (NEAR, HIGH, LOW, HOLDS),
+        (LOW, HIGH, LOW, FAILS),
+        (HIGH, NEAR, HIGH, FAILS),
+        (HIGH, HIGH, [0.7, 0.9, 0.88], CLOSE),
+    ],
 )
-def test_init_std_needs_safe_small_ones_and_a_harmful_large_one(record, safe, large, verdict):
-    verdicts.init_std(record, {1e-3: HIGH, 1e-2: safe, 1.0: large}, SEEDS)
+def test_init_std_needs_safe_small_ones_and_a_harmful_large_one(
+    record, small, safe, large, verdict
+):
+    verdicts.init_std(record, {1e-3: small, 1e-2: safe, 1e-1: LOW, 1.0: large}, SEEDS)
     assert only(record)["verdict"] == verdict
 
 
+def scores(accuracy, loss):
+    return {"accuracy": accuracy, "loss": loss}
+
+
 def spans(low, high, everything):
-    """Accuracies of a model of two layers."""
+    """Scores of a model of two layers, whose loss is 1 - accuracy."""
+    low, high, everything = (scores(a, 1 - a) for a in (low, high, everything))
     return [[low, everything], [None, high]]
 
 
 @pytest.mark.parametrize(
-    "low, high, everything, verdict",
-    [(0.89, 0.7, 0.5, HOLDS), (0.7, 0.89, 0.5, FAILS), (0.89, 0.5, 0.7, FAILS)],
+    "low, high, everything, wanted",
+    [
+        (0.895, 0.892, 0.5, (HOLDS, HOLDS)),
+        (0.7, 0.89, 0.5, (HOLDS, FAILS)),
+        (0.89, 0.5, 0.7, (FAILS, HOLDS)),
+    ],
 )
-def test_ablation_compares_low_layers_high_ones_and_all(record, low, high, everything, verdict):
+def test_layers_decides_two_claims(record, low, high, everything, wanted):
     maps = [spans(low + d, high + d / 2, everything) for d in (0, 0.001, 0.002)]
-    verdicts.ablation(record, maps, [0.9, 0.9, 0.9], SEEDS)
+    verdicts.layers(record, maps, [scores(0.9, 0.1)] * 3, SEEDS)
+    found = {claim["key"]: claim["verdict"] for claim in record.data["claims"]}
+    assert found == dict(zip(("all_layers", "depth"), wanted, strict=True))
+    json.dumps(record.data["claims"])
+
+
+@pytest.mark.parametrize(
+    "low, high, verdict",
+    [(0.895, 0.892, HOLDS), (0.895, 0.7, FAILS), (0.7, 0.895, FAILS), (0.88, 0.89, CLOSE)],
+)
+def test_one_layer_needs_every_layer_to_cost_little(record, low, high, verdict):
+    wholes = [0.9, 0.902, 0.904]
+    singles = [[low + d, high + d] for d in (0.001, 0.002, 0.003)]
+    verdicts.one_layer(record, singles, wholes, SEEDS)
     assert only(record)["verdict"] == verdict
 
 
 @pytest.mark.parametrize(
-    "adapters, merged, verdict", [(1.2, 1.0, HOLDS), (1.01, 1.0, CLOSE), (1.2, 1.1, CLOSE)]
+    "adapters, merged, verdict", [(1.2, 1.0, HOLDS), (1.01, 1.0, FAILS), (1.2, 1.1, FAILS)]
 )
 def test_latency_needs_slower_adapters_and_no_slower_merged_lora(record, adapters, merged, verdict):
-    verdicts.latency(record, adapters, merged, seed=0)
+    jitter = (-0.001, 0.0, 0.001)
+    verdicts.latency(record, [adapters + d for d in jitter], [merged + d for d in jitter], seed=0)
     assert only(record)["verdict"] == verdict
 
 
+def test_latency_on_a_noisy_machine_is_too_close_to_call(record):
+    verdicts.latency(record, [0.9, 1.2, 1.6], [0.8, 1.0, 1.3], seed=0)
+    assert only(record)["verdict"] == CLOSE
+
+
 def test_what_no_run_was_stored_for_is_not_measured(record):
-    verdicts.above(record, "quality", ("adapters", []), ("full", []), SEEDS)
-    verdicts.above(record, "norms", ("a", []), ("b", []), SEEDS)
+    verdicts.better(record, "quality", ("adapters", []), ("full", []), SEEDS)
     verdicts.size(record, {}, SEEDS)
     verdicts.init_std(record, {}, SEEDS)
-    verdicts.ablation(record, [], [], SEEDS)
+    verdicts.layers(record, [], [], SEEDS)
+    verdicts.one_layer(record, [], [], SEEDS)
     assert {claim["verdict"] for claim in record.data["claims"]} == {UNMEASURED}

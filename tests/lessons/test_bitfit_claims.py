@@ -28,47 +28,86 @@ def decided(record):
 @pytest.mark.parametrize("ours, verdict", [(NEAR, HOLDS), (LOW, FAILS), ([0.8, 0.91, 0.93], CLOSE)])
 @pytest.mark.parametrize("key", ["quality", "two"])
 def test_near_is_within_two_points(record, key, ours, verdict):
-    verdicts.above(record, key, ("ours", ours), ("other", HIGH), SEEDS)
+    verdicts.better(record, key, ("ours", ours), ("other", HIGH), SEEDS)
     assert decided(record) == {key: verdict}
 
 
-@pytest.mark.parametrize(
-    "random, verdict", [(LOW, HOLDS), ([0.89, 0.92, 0.9], CLOSE), ([0.98, 0.981, 0.98], FAILS)]
-)
-def test_random_scalars_have_to_be_clearly_worse(record, random, verdict):
-    verdicts.above(record, "random", ("all", HIGH), ("random", random), SEEDS)
-    assert decided(record) == {"random": verdict}
+SCORES = {
+    "all": HIGH,
+    "full": NEAR,
+    "two": NEAR,
+    "random": LOW,
+    "rows_columns": LOW,
+    "head": LOW,
+    "query": LOW,
+    "mlp_in": LOW,
+}
+KEYS = ("quality", "two", "random", "rows_columns", "frozen", "alone")
 
 
 @pytest.mark.parametrize(
-    "means, key, moves",
+    "other, changed",
     [
-        ({"query": 5.0, "key": 0.0, "mlp_in": 4.0, "value": 1.0}, HOLDS, HOLDS),
-        ({"query": 5.0, "key": 3.0, "mlp_in": 4.0, "value": 1.0}, FAILS, HOLDS),
-        ({"query": 1.0, "key": 0.0, "mlp_in": 4.0, "value": 5.0}, HOLDS, FAILS),
+        ({}, {}),
+        ({"random": [0.98, 0.981, 0.98]}, {"random": FAILS}),
+        ({"rows_columns": [0.89, 0.92, 0.9]}, {"rows_columns": CLOSE}),
+        ({"query": [0.98, 0.981, 0.98]}, {"alone": FAILS}),
+        ({"two": LOW}, {"two": FAILS, "alone": CLOSE}),
+        ({"head": []}, {"frozen": UNMEASURED}),
+        ({"mlp_in": []}, {"alone": UNMEASURED}),
     ],
 )
-def test_movement_decides_the_key_and_the_two_kinds(record, means, key, moves):
-    effects = {"key": 1e-6, "query": 3.0}
-    verdicts.movement(record, [{kind: [v, v] for kind, v in means.items()}] * 3, effects, SEEDS)
-    assert decided(record) == {"key": key, "moves": moves}
+def test_controls_decides_six_claims(record, other, changed):
+    verdicts.controls(record, SCORES | other, SEEDS)
+    assert decided(record) == dict.fromkeys(KEYS, HOLDS) | changed
 
 
 @pytest.mark.parametrize(
-    "small, large, verdict",
-    [((HIGH, LOW), (LOW, HIGH), HOLDS), ((LOW, HIGH), (LOW, HIGH), FAILS),
-     ((HIGH, [0.89, 0.92, 0.9]), (LOW, HIGH), CLOSE)],
-)  # fmt: skip
-def test_the_curves_have_to_cross(record, small, large, verdict):
-    bitfit = {50: small[0], 1000: large[0]}
-    full = {50: small[1], 1000: large[1]}
-    verdicts.crossover(record, bitfit, full, SEEDS)
-    assert decided(record) == {"crossover": verdict}
+    "effects, verdict",
+    [
+        ([{"key": 1e-6, "query": 0.3}] * 3, HOLDS),
+        ([{"key": 0.1, "query": 0.3}] * 3, FAILS),
+        ([{"key": 1e-6, "query": 1e-6}] * 3, FAILS),  # nothing was learnt by any
+        ([{"key": 1e-6, "query": 0.3}, {"key": 0.1, "query": 0.3}], CLOSE),
+    ],
+)
+def test_the_key_does_nothing_where_the_others_do_something(record, effects, verdict):
+    verdicts.key(record, effects, SEEDS)
+    assert decided(record) == {"key": verdict}
+
+
+@pytest.mark.parametrize(
+    "means, verdict",
+    [
+        ({"query": 5.0, "key": 0.0, "mlp_in": 4.0, "value": 1.0}, HOLDS),
+        ({"query": 5.0, "key": 4.5, "mlp_in": 4.0, "value": 1.0}, FAILS),
+        ({"query": 1.0, "key": 0.0, "mlp_in": 4.0, "value": 5.0}, FAILS),
+    ],
+)
+def test_each_of_the_two_kinds_has_to_move_further_than_every_other(record, means, verdict):
+    maps = [{k: [v + d, v + d] for k, v in means.items()} for d in (0.0, 0.01, 0.02)]
+    verdicts.moves(record, maps, SEEDS)
+    assert decided(record) == {"moves": verdict}
+
+
+@pytest.mark.parametrize(
+    "small, large, few, many",
+    [
+        ((HIGH, LOW), (LOW, HIGH), HOLDS, HOLDS),
+        ((LOW, HIGH), (LOW, HIGH), FAILS, HOLDS),
+        ((HIGH, [0.89, 0.92, 0.9]), (HIGH, LOW), CLOSE, FAILS),
+    ],
+)
+def test_the_ends_of_the_curves_decide_a_claim_each(record, small, large, few, many):
+    bitfit = {50: small[0], 250: NEAR, 1000: large[0]}
+    full = {50: small[1], 250: NEAR, 1000: large[1]}
+    verdicts.crossover(record, bitfit, full, dict.fromkeys(bitfit, SEEDS))
+    assert decided(record) == {"few": few, "many": many}
 
 
 def test_what_no_run_was_stored_for_is_not_measured(record):
-    verdicts.above(record, "quality", ("a", []), ("b", HIGH), SEEDS)
-    verdicts.above(record, "random", ("all", []), ("random", []), SEEDS)
-    verdicts.movement(record, [], {}, SEEDS)
-    verdicts.crossover(record, {}, {}, SEEDS)
+    verdicts.controls(record, {name: [] for name in SCORES}, SEEDS)
+    verdicts.key(record, [], SEEDS)
+    verdicts.moves(record, [], SEEDS)
+    verdicts.crossover(record, {}, {}, {})
     assert set(decided(record).values()) == {UNMEASURED}

@@ -1,6 +1,5 @@
 import ast
 import pkgutil
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -262,14 +261,10 @@ def test_a_number_written_out_is_right_only_once(exercise):
     assert feedback.status == WRONG and "write no number out" in feedback.message
 
 
-def _layer(x, W_attention, W_mlp, A_attention, A_mlp, *, norm=(True, True), own=True, half=2):
-    for W, A, normed in list(zip((W_attention, W_mlp), (A_attention, A_mlp), norm, strict=True))[
-        :half
-    ]:
-        out = x @ W.T
-        x = x + (out if own else 0) + F.gelu(out @ A.T)
-        x = F.layer_norm(x, x.shape[-1:]) if normed else x
-    return x
+def _half(x, W, A, slope=1.0):
+    out = x @ W.T
+    out = out + F.gelu(slope * out @ A.T)
+    return F.layer_norm(x + out, x.shape[-1:])
 
 
 @pytest.mark.parametrize(
@@ -285,20 +280,23 @@ def _layer(x, W_attention, W_mlp, A_attention, A_mlp, *, norm=(True, True), own=
         ("LORA_FORWARD", lambda x, W, A, B, alpha: x @ W.T + alpha / 6 * (x @ A.T @ B.T),
          "right when A = 0;"),
         ("ADAPTER_FORWARD", lambda h, W_down, b_down, W_up, b_up: (
-            h + F.gelu(h @ W_down.T) @ W_up.T + b_up), "whatever b_down is"),
+            h + F.relu(h @ W_down.T) @ W_up.T + b_up), "whatever b_down is"),
         ("ADAPTER_FORWARD", lambda h, W_down, b_down, W_up, b_up: (
-            h + (F.gelu(h @ W_down.T) + b_down) @ W_up.T + b_up), "right when b_down = 0;"),
+            h + F.gelu(h @ W_down.T - b_down) @ W_up.T + b_up), "right when b_down = 0;"),
         ("ADAPTER_FORWARD", lambda h, W_down, b_down, W_up, b_up: (
-            h + F.gelu(F.gelu(h) @ W_down.T + b_down) @ W_up.T + b_up), "right when W_down = 0;"),
-        ("ADAPTER_LAYER", partial(_layer, half=1), "whatever W_mlp is"),
-        ("ADAPTER_LAYER", partial(_layer, norm=(False, True)), "right when W_mlp = 0;"),
-        ("ADAPTER_LAYER", partial(_layer, own=False), "right when W_attention = 0 and W_mlp = 0;"),
+            h + F.gelu(F.relu(h) @ W_down.T + b_down) @ W_up.T + b_up), "right when W_down = 0;"),
+        ("ADAPTER_LAYER", lambda x, W_attention, W_mlp, A_attention, A_mlp: _half(
+            _half(x, W_attention, A_attention), W_attention, A_mlp), "whatever W_mlp is"),
+        ("ADAPTER_LAYER", lambda x, W_attention, W_mlp, A_attention, A_mlp: _half(
+            _half(x, W_attention, A_attention), 2 * W_mlp, A_mlp), "right when W_mlp = 0;"),
+        ("ADAPTER_LAYER", lambda x, W_attention, W_mlp, A_attention, A_mlp: _half(
+            _half(x, W_attention, A_attention, 2.0), W_mlp, A_mlp), "right when W_attention = 0;"),
         ("PROMPT_STEP", lambda table, ids, gradient, rate: torch.cat(
             [table[ids] - rate * gradient.sign(), table]), "right when gradient = 0;"),
         ("KEY_SHIFT", lambda q, k, v, b: torch.softmax(
             q @ torch.cat([k[:1], k[1:] + b]).T / 5**0.5, -1) @ v, "right when q = 0;"),
         ("KEY_SHIFT", lambda q, k, v, b: torch.softmax(
-            q @ torch.cat([k[:-1] + b, k[-1:]]).T / 4**0.5, -1) @ v, "right when b = 0;"),
+            q @ torch.cat([k[:1], k[1:] + 2 * b]).T / 3**0.5, -1) @ v, "right when b = 0;"),
         ("BITFIT_COUNT", lambda width, mlp_width, layers, labels: (
             layers * (7 * width + 2 * mlp_width) + labels * width + labels),
          "with mlp_width = "),

@@ -31,6 +31,8 @@ from peftlab.lessons import (
     prefix_tuning,
     prompt_tuning,
 )
+from peftlab.lessons.adapter import sweep as adapter_sweep
+from peftlab.lessons.bitfit import sweep as bitfit_sweep
 from peftlab.lessons.lesson import Group, Place, Plan, sweep
 from peftlab.lessons.lora import sweep as lora_sweep
 from peftlab.lessons.p_tuning_v2 import sweep as deep_sweep
@@ -56,7 +58,13 @@ PLAN = Plan(
 )
 PARAMETERS = {
     lora: {"rank": 8, "alpha": 16.0, "learning_rate": 3e-3, "epochs": 3, "examples": 1000},
-    adapter: {"bottleneck": 16, "init_std": 1e-2, "learning_rate": 2e-3, "epochs": 8},
+    adapter: {
+        "bottleneck": 64,
+        "init_std": 1e-2,
+        "learning_rate": 1e-3,
+        "epochs": 3,
+        "examples": 1000,
+    },
     prompt_tuning: {"prompt_length": 20, "learning_rate": 3e-2, "epochs": 15},
     prefix_tuning: {
         "prefix_length": 10,
@@ -67,7 +75,7 @@ PARAMETERS = {
     },
     p_tuning_v2: {"prefix_length": 20, "learning_rate": 1e-1, "epochs": 5},
     p_tuning: {"template": "[P*3] [X] [P*3] [Y]", "learning_rate": 3e-3, "epochs": 10},
-    bitfit: {"sentences": 250, "learning_rate": 1e-2, "epochs": 15},
+    bitfit: {"sentences": 500, "learning_rate": 3e-3, "epochs": 12},
 }
 
 
@@ -194,6 +202,42 @@ def test_rates_are_the_best_of_the_stored_grid():
     assert not set(plan.groups["grid"].seeds) & set(shown)
 
 
+ADAPTER_RATES = {
+    "adapters m=2": "small",
+    "adapters m=8": "small",
+    "adapters m=64": "large",
+    "adapters m=256": "large",
+    "LayerNorms only": "norms",
+    "top layer": "top",
+}
+BITFIT_RATES = {label: name for name, (label, _) in bitfit_sweep.METHODS.items() if name != "head"}
+
+
+@pytest.mark.parametrize(
+    ("lesson", "rates", "names"),
+    [
+        (adapter, adapter_sweep.RATES, ADAPTER_RATES),
+        (bitfit, bitfit_sweep.RATES, BITFIT_RATES),
+    ],
+)
+def test_the_rates_of_labs_02_and_07_are_the_best_of_their_stored_grids(lesson, rates, names):
+    """On validation, with seeds that no figure shows."""
+    plan = lesson.LESSON.plan(**PARAMETERS[lesson])
+    grid = stored(f"{lesson.LESSON.lab}_sweep")["grid"]
+    assert list(grid) == list(plan.series["grid"])
+    best = {}
+    for name, accuracy in grid.items():
+        setting, rate = name.rsplit(", ", 1)
+        if rate.endswith(" epochs"):
+            continue
+        best[setting] = max(best.get(setting, (0, 0)), (accuracy, float(rate)))
+    assert {setting: rate for setting, (_, rate) in best.items()} == {
+        setting: rates[name] for setting, name in names.items()
+    }
+    shown = [seed for name, group in plan.groups.items() if name != "grid" for seed in group.seeds]
+    assert not set(plan.groups["grid"].seeds) & set(shown)
+
+
 def test_a_sweep_writes_its_record_to_the_working_directory(done):
     study, _, place = done
     record = json.loads((place / "01_lora_sweep.json").read_text())
@@ -246,15 +290,26 @@ def arguments(place):
 
 def test_the_adapter_sweep_takes_layers_away_once_a_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for name, value in {"SEEDS": SEEDS, "GRID_SEEDS": (7,), "TESTED": 20}.items():
+        monkeypatch.setattr(adapter_sweep, name, value)
     own = Trial(label="adapters", method=Adapter(bottleneck=2), learning_rate=1e-2, epochs=1)
     plan = Plan(
         trials={"adapters": own, "head": HEAD},
-        groups={"stored": Group(trials=[own, HEAD], seeds=SEEDS)},
+        series={"size": {64: own}, "grid": {"adapters, 0.01": own}},
+        groups={
+            "controls": Group(trials=[own, HEAD], seeds=SEEDS),
+            "grid": Group(trials=[own], seeds=(7,), shown=False),
+        },
     )
     study = sweep(adapter.LESSON, plan, *arguments(tmp_path))
-    layers = len(study["ablation"][0])
-    assert len(study["ablation"]) == len(SEEDS) and layers > 1
-    assert all(0 <= spans[0][layers - 1] <= 1 for spans in study["ablation"])
+    layers = len(study["spans"][0])
+    assert len(study["spans"]) == len(study["wholes"]) == len(SEEDS) and layers > 1
+    assert all(0 <= spans[0][layers - 1]["accuracy"] <= 1 for spans in study["spans"])
+    alone = study["switches"]["scores"]["0"]
+    assert study["spans"][0][0][0]["loss"] == pytest.approx(alone["loss"])
+    assert study["switches"]["scores"][""]["loss"] == pytest.approx(study["wholes"][0]["loss"])
+    chosen = [run for run in study["runs"] if run.seed == 7]
+    assert study["grid"] == {"adapters, 0.01": chosen[0].validation_accuracy}
 
 
 def test_the_bitfit_sweep_runs_trials_and_curves_and_tells_what_moved(tmp_path, monkeypatch):
@@ -264,8 +319,8 @@ def test_the_bitfit_sweep_runs_trials_and_curves_and_tells_what_moved(tmp_path, 
     plan = Plan(
         trials={"all": every, "head": HEAD},
         groups={
-            "stored": Group(trials=[every, HEAD], seeds=SEEDS),
-            "stored curves": Group(trials=[few], seeds=(2,)),
+            "controls": Group(trials=[every, HEAD], seeds=SEEDS),
+            "16 sentences": Group(trials=[few], seeds=(2,)),
         },
     )
     study = sweep(bitfit.LESSON, plan, *arguments(tmp_path))
@@ -274,6 +329,7 @@ def test_the_bitfit_sweep_runs_trials_and_curves_and_tells_what_moved(tmp_path, 
         ("few", 2),
     ]
     assert len(study["moves"]) == 2 and all(sum(m["query"]) > 0 for m in study["moves"])
+    assert len(study["effects"]) == 2 and all(e["key"] < 1e-3 for e in study["effects"])
     assert json.loads((tmp_path / "07_bitfit_sweep.json").read_text())["moves"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.patches import FancyBboxPatch
 
-from peftlab.figures import BLACK, BLUE, ORANGE, SKY, Picture, canvas
+from peftlab.figures import BLACK, BLUE, SKY, Picture, canvas
 from peftlab.figures.drawing import arrow, box
 
 
@@ -17,7 +17,7 @@ def adapter_layer() -> Picture:
     for y, name in halves:
         box(ax, 1.3, y, 2.6, 0.55, name)
         box(ax, 1.3, y + 0.85, 2.6, 0.5, "adapter", SKY, edge=BLUE)
-        box(ax, 1.3, y + 1.75, 2.6, 0.55, "add, LayerNorm", ORANGE)
+        box(ax, 1.3, y + 1.75, 2.6, 0.55, "add, LayerNorm", SKY, edge=BLUE)
         arrow(ax, (2.6, y - 0.28), (2.6, y))
         arrow(ax, (2.6, y + 0.55), (2.6, y + 0.85))
         arrow(ax, (2.6, y + 1.35), (2.6, y + 1.75))
@@ -40,7 +40,9 @@ def adapter_layer() -> Picture:
         arrow(ax, (7.4, low), (7.4, high), BLUE)
     ax.plot([7.4, 8.95, 8.95], [1.05, 1.05, 4.3], color=BLACK, lw=1.2)
     arrow(ax, (8.95, 4.3), (7.7, 4.3))
-    ax.text(5.75, 0.32, "both weights start near zero", fontsize=8.5, color=BLUE)
+    ax.text(5.75, 0.32, "both weights start near zero", fontsize=9.5, color=BLUE)
+    ax.text(4.2, 5.75, "blue: trains", fontsize=9.5, color=BLUE)
+    ax.text(4.2, 5.4, "grey: frozen", fontsize=9.5, color="#555555")
     return Picture(
         figure,
         "A Transformer layer with adapters: attention, adapter, add and LayerNorm, then MLP, "

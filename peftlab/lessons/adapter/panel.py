@@ -1,4 +1,4 @@
-"""The bottleneck panel: what a size costs, what it reached, how far from the identity it starts."""
+"""The adapter panel: take the adapters of some layers away, and watch scores and sentences."""
 
 from __future__ import annotations
 
@@ -9,105 +9,149 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from peftlab import figures
-from peftlab.figures.panel import Panel, Record, facts, stored_accuracy, trained_parameters
-from peftlab.methods.adapter.method import Adapter
+from peftlab.figures import BLACK, BLUE, GREY, RED, TITLE, Picture, Table, canvas
+from peftlab.figures.panel import Panel, Record, facts, percent
+from peftlab.lessons.adapter.sweep import named, switched
+
+LENGTH = 110  # characters of a sentence that are shown
 
 
 @dataclass(frozen=True)
-class MeasuredAdapters:
+class Switches:
     """What the panel looks at. It is measured once, before the panel is made.
 
     Args:
-        config: the backbone's config, for counts.
-        head: the task head, for counts.
-        changes: relative change of the logits at the start, by size and initial deviation.
-        accuracy: test accuracies from 0 to 1 by size. Each seed has one. Sizes without a run are
-            absent.
+        depth: layers of the backbone.
+        found: what `sweep.switches` measured.
+        sentences: texts of the sentences that it names, in their order.
+        labels: their right labels.
     """
 
-    config: Any
-    head: str | None
-    changes: Mapping[tuple[int, float], float]
-    accuracy: Mapping[int, Sequence[float]]
+    depth: int
+    found: Mapping[str, Any]
+    sentences: Sequence[str]
+    labels: Sequence[str]
 
 
-def bottleneck_record(measured: MeasuredAdapters, bottleneck: int, init_std: float) -> Record:
-    """Say what adapters of a size cost, what they reached, and what they change at the start.
+def switches_record(measured: Switches, **on: bool) -> Record:
+    """Say what a trained model is without the adapters of some layers.
 
     Args:
         measured: what was measured.
-        bottleneck: one of the sizes measured.
-        init_std: one of the deviations measured.
+        **on: for each switch, such as "layer 1", whether its adapters stay.
 
     Returns:
-        Counts without the head; the accuracies of the stored runs of that size, if there are any;
-        the relative change of the logits at the start, for this deviation and for all.
+        The switches that are off; the scores as they are now, with all adapters and with none; for
+        each sentence its label and the probability of that label now and with all; and for every
+        choice of switches how many are off, and its accuracy.
     """
-    method = Adapter(bottleneck=bottleneck, init_std=init_std)
-    count = method.parameter_count(measured.config, measured.head)
-    curve = {std: v for (m, std), v in measured.changes.items() if m == bottleneck}
+    scores = measured.found["scores"]
+    names = switch_names(measured.depth)
+    off = [i for i, name in enumerate(names) if not on[name]]
+    now, whole, none = scores[named(off)], scores[""], scores[named(range(len(names)))]
     return {
-        "bottleneck": bottleneck,
-        "init_std": init_std,
-        "trained": count.trained,
-        "share": count.share,
-        "checkpoint_mib": count.checkpoint_mib(),
-        "accuracy": list(measured.accuracy.get(bottleneck, [])),
-        "change": curve[init_std],
-        "changes": {f"{std:g}": value for std, value in curve.items()},
+        "off": [names[i] for i in off],
+        "tested": measured.found["tested"],
+        "now": {name: now[name] for name in ("accuracy", "loss")},
+        "whole": {name: whole[name] for name in ("accuracy", "loss")},
+        "none": {name: none[name] for name in ("accuracy", "loss")},
+        "sentences": [
+            {"text": text, "label": label, "now": p, "whole": q}
+            for text, label, p, q in zip(
+                measured.sentences, measured.labels, now["right"], whole["right"], strict=True
+            )
+        ],
+        "every": [[len(name.split()), one["accuracy"]] for name, one in scores.items()],
     }
 
 
-def draw_bottleneck(record: Record) -> str:
-    """Draw the record as a table and a picture.
+def draw_switches(record: Record) -> str:
+    """Draw the record as tables and a picture.
 
     Args:
-        record: as `bottleneck_record` gives it.
+        record: as `switches_record` gives it.
 
     Returns:
         HTML.
     """
     rows = {
-        "trained parameters, LayerNorms included": trained_parameters(record),
-        "checkpoint, head included": f"{record['checkpoint_mib']:.2f} MiB",
-        **stored_accuracy(record["accuracy"]),
-        "change of the logits at the start, relative to their spread": f"{record['change']:.2g}",
+        "adapters taken away": ", ".join(record["off"]) or "none",
+        f"accuracy on {record['tested']:,} test sentences": percent(record["now"]["accuracy"]),
+        "with all adapters": percent(record["whole"]["accuracy"]),
+        "without any": percent(record["none"]["accuracy"]),
+        "loss now, with all, without any": ", ".join(
+            f"{record[name]['loss']:.3f}" for name in ("now", "whole", "none")
+        ),
     }
-    picture = figures.log_bars(
-        record["changes"],
-        f"Start of adapters of size {record['bottleneck']}",
-        "initial standard deviation",
-        "relative change of the logits",
-        mark=f"{record['init_std']:g}",
+    sentences = Table(
+        [
+            {
+                "sentence": _short(one["text"]),
+                "its label": one["label"],
+                "probability of it, with all": percent(one["whole"]),
+                "now": percent(one["now"]),
+            }
+            for one in record["sentences"]
+        ],
+        caption="The test sentences whose right answer is lost most often",
     )
-    return facts(rows, picture)
+    return facts(rows, _among(record)) + sentences._repr_html_()
 
 
-def bottleneck_panel(measured: MeasuredAdapters) -> Panel:
-    """Choose a size and an initial deviation. Moving a control trains nothing.
+def _short(text: str) -> str:
+    return text if len(text) <= LENGTH else text[: LENGTH - 1].rstrip() + "…"
+
+
+def _among(record: Record) -> Picture:
+    """Every choice as a dot, by how many switches are off; this one stands out."""
+    figure, axes = canvas(7.5, 2.8)
+    counts, accuracies = zip(*record["every"], strict=True)
+    axes.plot(counts, [100 * a for a in accuracies], "o", color=GREY, alpha=0.6, markersize=5)
+    here = len(record["off"]), 100 * record["now"]["accuracy"]
+    axes.plot(*here, "*", color=RED, markersize=15, label="this choice")
+    axes.axhline(100 * record["whole"]["accuracy"], color=BLUE, linestyle="--", linewidth=1)
+    axes.set_title("Every choice of layers: a dot each", **TITLE)
+    axes.set(xlabel="taken away", ylabel="test accuracy in %")
+    axes.set_xticks(range(max(counts) + 1))
+    axes.legend(frameon=False, fontsize=9, labelcolor=BLACK)
+    best, worst = (100 * pick(a for n, a in record["every"] if n == here[0]) for pick in (max, min))
+    return Picture(
+        figure,
+        f"Test accuracy by how many are taken away. This choice, with {here[0]} taken away, has "
+        f"{here[1]:.1f} %; choices of as many have {worst:.1f} to {best:.1f} %; with all adapters "
+        f"it is {100 * record['whole']['accuracy']:.1f} %.",
+    )
+
+
+def switches_panel(measured: Switches) -> Panel:
+    """Switch the adapters of each layer on and off. Moving a control trains nothing.
 
     Args:
-        measured: with at least one size and one deviation.
+        measured: of one trained model.
 
     Returns:
         The panel.
     """
-    sizes = sorted({m for m, _ in measured.changes})
-    stds = sorted({std for _, std in measured.changes})
     controls = {
-        "bottleneck": widgets.SelectionSlider(
-            options=sizes, value=sizes[len(sizes) // 2], description="bottleneck"
-        ),
-        "init_std": widgets.SelectionSlider(
-            options=[(f"{std:g}", std) for std in stds],
-            value=stds[len(stds) // 2],
-            description="initial std",
-        ),
+        name: widgets.Checkbox(value=i != 1, description=name, indent=False)
+        for i, name in enumerate(switch_names(measured.depth))
     }
     return Panel(
-        partial(bottleneck_record, measured),
-        draw_bottleneck,
+        partial(switches_record, measured),
+        draw_switches,
         controls,
-        "What does a bottleneck cost, and where does it start?",
+        "Which adapters does the trained model need?",
     )
+
+
+def switch_names(depth: int) -> list[str]:
+    """Name the switches of a backbone.
+
+    Args:
+        depth: its layers.
+
+    Returns:
+        A name for each switch, such as "layer 1" or "layers 1 to 2".
+    """
+    ends = [(own[0] + 1, own[-1] + 1) for own in switched(depth)]
+    return [f"layer {low}" if low == high else f"layers {low} to {high}" for low, high in ends]

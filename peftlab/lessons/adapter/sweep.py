@@ -2,91 +2,300 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain, combinations
 from typing import Any
 
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 from peftlab.backbones import load_backbone
-from peftlab.insight import span_ablation
+from peftlab.insight import adapters_by_layer, span_ablation, without_adapters
 from peftlab.lessons.lesson import Group, Place, Plan
 from peftlab.methods.adapter.method import Adapter
+from peftlab.methods.base import Method
 from peftlab.methods.baselines import FullFineTuning, HeadOnly, TopLayers
 from peftlab.methods.bitfit.method import BitFit
 from peftlab.methods.loading import load
 from peftlab.runs.trial import Run, Trial
-from peftlab.tasks import load_task
+from peftlab.tasks import Example, Task, load_task
 from peftlab.training import evaluate
 
-SIZES = (2, 8, 16, 64)  # of the bottleneck
-STDS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the initial weights
+SEEDS = (0, 1, 2, 3, 4)
+SWEEP_SEEDS = SEEDS[:3]  # of starts and top layers
+GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on the validation split
+EPOCHS = 3
+FEW, FEW_EPOCHS = 250, 12  # few sentences: as many steps as with 1,000
+SIZES = (2, 8, 64, 192, 256)  # of the bottleneck; 192 costs as much as the top layer of minilm
+STDS = (1e-4, 1e-2, 1e-1, 1.0)  # of the initial weights
+TOP = (1, 2, 3)  # layers from the top
+TESTED = 500  # test sentences on which parts of a trained model are taken away
+SHOWN = 6  # of them in the panel
+LONGEST = 128  # tokens, as in training
+SWITCHES = 6  # of the panel at most: there are two choices for each, 64 in all
+CONTROLS = ("head", "random")
+
+GRID = {  # learning rates tried
+    "adapters m=2": (1e-3, 3e-3, 1e-2, 3e-2),
+    "adapters m=8": (1e-3, 3e-3),
+    "adapters m=64": (3e-4, 1e-3, 3e-3),
+    "adapters m=256": (3e-4, 1e-3),
+    "LayerNorms only": (3e-3, 1e-2, 3e-2),
+    "top layer": (1e-4, 3e-4, 1e-3, 3e-3),
+}
+RATES = {  # the best of each, on validation; full and head as lab 01 found them
+    "small": 3e-3,  # up to 8
+    "large": 1e-3,
+    "norms": 1e-2,
+    "top": 1e-3,
+    "full": 1e-4,
+    "head": 3e-2,
+}
 
 
-def plan(*, bottleneck: int, init_std: float, learning_rate: float, epochs: int, **_: Any) -> Plan:
-    """Plan adapters and their controls, adapters by size and initial deviation, and top layers.
+def plan(
+    *,
+    bottleneck: int,
+    init_std: float,
+    learning_rate: float,
+    epochs: int,
+    examples: int,
+    **_: Any,
+) -> Plan:
+    """Plan adapters and their controls, sizes, starts, top layers, few sentences, and rates.
 
     Args:
         bottleneck: of the live run.
         init_std: of the live run.
         learning_rate: of the live run.
         epochs: of the live run.
+        examples: of the training split, in every run but those with few.
 
     Returns:
         The plan.
     """
 
-    def adapters(label: str, **options: Any) -> Trial:
-        return Trial(label=label, method=Adapter(**options), learning_rate=2e-3, epochs=8)
+    def trial(label: str, method: Method, rate: float, **options: Any) -> Trial:
+        options = {"epochs": EPOCHS, "examples": examples, "look_every": EPOCHS} | options
+        return Trial(label=label, method=method, learning_rate=rate, **options)
 
-    full = {"method": FullFineTuning(), "learning_rate": 5e-4, "epochs": 6}
+    def adapters(m: int, std: float = 1e-2, rate: float | None = None, label: str = "") -> Trial:
+        method = Adapter(bottleneck=m, init_std=std)
+        return trial(label or f"adapters m={m}", method, rate or _rate(m))
+
+    def norms(rate: float = RATES["norms"]) -> Trial:
+        return trial("LayerNorms only", BitFit(control="norms"), rate)
+
+    def top(layers: int, rate: float = RATES["top"]) -> Trial:
+        name = "top layer" if layers == 1 else f"top {layers} layers"
+        return trial(name, TopLayers(layers=layers), rate)
+
+    # these three are settings of lab 01, too
+    full = trial("full fine-tuning", FullFineTuning(), RATES["full"], look_every=1)
+    head = trial("head only", HeadOnly(), RATES["head"], look_every=1)
     trials = {
-        "adapters": Trial(
-            label=f"adapters m={bottleneck}",
-            method=Adapter(bottleneck=bottleneck, init_std=init_std),
-            learning_rate=learning_rate,
-            epochs=epochs,
+        "adapters": replace(
+            adapters(bottleneck, init_std, learning_rate), epochs=epochs, look_every=EPOCHS
         ),
-        "full": Trial(label="full fine-tuning", **full),
-        "norms": Trial(
-            label="LayerNorms only", method=BitFit(control="norms"), learning_rate=1e-2, epochs=8
-        ),
-        "head": Trial(label="head only", method=HeadOnly(), learning_rate=1e-2, epochs=8),
-        "random": Trial(label="random weights", pretrained=False, **full),
+        "full": full,
+        "norms": norms(),
+        "head": head,
+        "random": replace(full, label="random weights", pretrained=False),
     }
-    series = {
-        "size": {m: adapters(f"adapters m={m}", bottleneck=m, init_std=1e-2) for m in SIZES},
-        "init_std": {
-            std: adapters(f"adapters std={std:g}", bottleneck=16, init_std=std) for std in STDS
-        },
-        "top": {
-            k: Trial(
-                label="top layer" if k == 1 else f"top {k} layers",
-                method=TopLayers(layers=k),
-                learning_rate=1e-3,
-                epochs=6,
-            )
-            for k in (1, 2, 3)
-        },
+    sizes = {m: adapters(m) for m in SIZES}
+    stds = {std: adapters(64, std, label=f"adapters std={std:g}") for std in STDS}
+    tops = {layers: top(layers) for layers in TOP}
+    few = {
+        name: replace(own, examples=FEW, epochs=FEW_EPOCHS, look_every=FEW_EPOCHS)
+        for name, own in {
+            "adapters m=64": sizes[64],
+            "adapters m=2": sizes[2],
+            "norms": trials["norms"],
+            "full": full,
+            "head": trials["head"],
+            "random": trials["random"],
+        }.items()
     }
-    every = [*trials.values(), *(trial for own in series.values() for trial in own.values())]
+    makers: Mapping[str, Callable[[float], Trial]] = {
+        **{f"adapters m={m}": partial(adapters, m, 1e-2) for m in (2, 8, 64, 256)},
+        "LayerNorms only": norms,
+        "top layer": lambda rate: top(1, rate),
+    }
+    tried = {f"{n}, {rate:g}": makers[n](rate) for n, rates in GRID.items() for rate in rates}
+    grid = {name: replace(own, label=name, look_every=1) for name, own in tried.items()}
+    controls = [sizes[64], *(trials[name] for name in ("full", "norms", "head", "random"))]
+    sweeps = [*stds.values(), *tops.values()]
     return Plan(
-        trials=trials, series=series, groups={"stored": Group(trials=every, seeds=(0, 1, 2))}
+        trials=trials,
+        series={"size": sizes, "init_std": stds, "top": tops, "few": few, "grid": grid},
+        groups={
+            "controls": Group(trials=controls, seeds=SEEDS),
+            "sizes": Group(trials=[*sizes.values()], seeds=SEEDS),
+            "sweeps": Group(trials=sweeps, seeds=SWEEP_SEEDS),
+            "few": Group(trials=[few[n] for n in few if n not in CONTROLS], seeds=SEEDS),
+            "few, controls": Group(trials=[few[n] for n in CONTROLS], seeds=SEEDS[:3]),
+            "grid": Group(trials=[*grid.values()], seeds=GRID_SEEDS, noted=False, shown=False),
+        },
     )
+
+
+def _rate(bottleneck: int) -> float:
+    return RATES["small" if bottleneck < 64 else "large"]
 
 
 def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
     """What the adapters of single layers, and of several together, are worth.
 
     Args:
-        plan: the trials hold "adapters".
+        plan: the series "size" holds adapters of size 64.
         runs: of the plan.
         place: where they ran.
 
     Returns:
-        "ablation", test accuracy without the adapters of layers i to j, a map for each seed.
+        "grid", validation accuracies by setting and rate; "wholes", the scores with all adapters
+        for each seed; "spans", those without the adapters of layers i to j, a map for each seed;
+        "switches", those of the first seed for every choice of layers, see `switches`. These are
+        over the first `TESTED` of the test split; "singles", the accuracies without each layer's
+        adapters, are over all of it.
     """
-    data, maps = load_task(place.task), []
-    for seed in plan.groups["stored"].seeds:
+    data, maps, wholes, singles = load_task(place.task), [], [], []
+    tested = data.test[:TESTED]
+    for seed in SEEDS:
         model, tokenizer = load_backbone(place.backbone, data, seed=seed)
-        load(place.run(plan.trials["adapters"], seed), model)
-        maps.append(
-            span_ablation(model, lambda m=model, t=tokenizer: evaluate(m, t, data.test).accuracy)
-        )
-    return {"ablation": maps}
+        load(place.run(plan.series["size"][64], seed), model)
+        wholes.append(score(model, tokenizer, tested))
+        maps.append(span_ablation(model, lambda m=model, t=tokenizer: score(m, t, tested)))
+        singles.append(single_layers(model, tokenizer, data.test))
+        if seed == SEEDS[0]:
+            found = switches(model, tokenizer, data, TESTED)
+    return {
+        "grid": {name: _validation(trial, runs) for name, trial in plan.series["grid"].items()},
+        "spans": maps,
+        "wholes": wholes,
+        "singles": singles,
+        "switches": found,
+    }
+
+
+def single_layers(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
+) -> list[float]:
+    """Take the adapters of one layer after the other away, and put them back.
+
+    Args:
+        model: with adapters.
+        tokenizer: of the same backbone.
+        examples: at least one.
+
+    Returns:
+        The accuracy from 0 to 1 without each layer's, the lowest layer first.
+    """
+    found = []
+    for layer in range(len(adapters_by_layer(model))):
+        with without_adapters(model, [layer]):
+            found.append(score(model, tokenizer, examples)["accuracy"])
+    return found
+
+
+def _validation(trial: Trial, runs: Sequence[Run]) -> float:
+    (found,) = [r for r in runs if r.seed in GRID_SEEDS and r.same_setting(trial)]
+    return found.validation_accuracy
+
+
+def score(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
+) -> dict[str, float]:
+    """Accuracy from 0 to 1 and mean loss of a model as it is now.
+
+    Args:
+        model: with its head.
+        tokenizer: of the same backbone.
+        examples: at least one.
+
+    Returns:
+        "accuracy" and "loss".
+    """
+    found = evaluate(model, tokenizer, examples)
+    return {"accuracy": found.accuracy, "loss": found.loss}
+
+
+def switches(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: Task, tested: int
+) -> dict[str, Any]:
+    """Take away the adapters of every choice of switches, and look at the test split each time.
+
+    A switch is a layer, or several neighbours, see `switched`.
+
+    Args:
+        model: with trained adapters; it has them all afterwards.
+        tokenizer: of the same backbone.
+        data: the task of the model's head.
+        tested: how many of the test examples.
+
+    Returns:
+        "sentences", places in the test split of the `SHOWN` sentences whose right answer is lost
+        most often; "tested", how many were; "scores", by the switches that are off (see `named`):
+        "accuracy" and "loss", and "right", the probability of the right label of each of those
+        sentences.
+    """
+    groups = switched(len(adapters_by_layer(model)))
+    examples, found = data.test[:tested], {}
+    for off in _choices(len(groups)):
+        with without_adapters(model, _layers(groups, off)):
+            found[off] = evaluate(model, tokenizer, examples)
+    whole = found[()]
+
+    right = [i for i, one in enumerate(examples) if whole.predictions[i] == one.label]
+    right = right or [*range(len(examples))]
+    lost = {
+        i: sum(one.predictions[i] != examples[i].label for one in found.values()) for i in right
+    }
+    shown = sorted(right, key=lost.__getitem__, reverse=True)[:SHOWN]
+    texts = [examples[i].text for i in shown]
+    batch = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=LONGEST)
+    labels = torch.tensor([[examples[i].label] for i in shown])
+    scores = {}
+    for off, one in found.items():
+        with without_adapters(model, _layers(groups, off)), torch.no_grad():
+            chances = model(**batch).logits.softmax(-1).gather(1, labels)[:, 0]
+        scores[named(off)] = {
+            "accuracy": one.accuracy,
+            "loss": one.loss,
+            "right": chances.tolist(),
+        }
+    return {"sentences": shown, "tested": len(examples), "scores": scores}
+
+
+def switched(depth: int) -> list[list[int]]:
+    """Spread layers over switches, neighbours together.
+
+    Args:
+        depth: how many layers, at least 1.
+
+    Returns:
+        The layers of each switch, counted from 0; at most `SWITCHES` of them.
+    """
+    return [own.tolist() for own in np.array_split(range(depth), min(depth, SWITCHES))]
+
+
+def named(off: Sequence[int]) -> str:
+    """Name a choice of switches, as `switches` keeps it.
+
+    Args:
+        off: places of the switches that are off, in their order.
+
+    Returns:
+        The name, such as "0 3"; empty for none.
+    """
+    return " ".join(map(str, off))
+
+
+def _choices(count: int) -> Iterable[tuple[int, ...]]:
+    return chain.from_iterable(combinations(range(count), n) for n in range(count + 1))
+
+
+def _layers(groups: Sequence[Sequence[int]], off: Sequence[int]) -> list[int]:
+    return [layer for i in off for layer in groups[i]]

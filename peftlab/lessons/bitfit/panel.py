@@ -1,4 +1,4 @@
-"""The bias panel: which kinds of bias train, what they cost, and what stored runs reached."""
+"""The undo panel: put the biases of some kinds and layers back, and see what the model forgets."""
 
 from __future__ import annotations
 
@@ -8,97 +8,168 @@ from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
+import torch
+from torch import Tensor
 
 from peftlab import figures
-from peftlab.figures.panel import Panel, Record, facts, percent, stored_accuracy, trained_parameters
-from peftlab.methods.bitfit.method import KINDS, BitFit
+from peftlab.attach import Attachment
+from peftlab.figures import Table
+from peftlab.figures.panel import Panel, Record, facts, percent
+from peftlab.insight import bias_change, biases_put_back
+from peftlab.methods.bitfit.method import KINDS
+
+SHOWN = 5  # sentences
+LENGTH = 100  # characters of a sentence that are shown
 
 
 @dataclass(frozen=True)
-class MeasuredBiases:
-    """What the panel looks at. It is measured once, before the panel is made.
+class TrainedBiases:
+    """What the panel looks at.
 
     Args:
-        config: the backbone's config, for counts.
-        head: the task head, for counts.
-        accuracy: test accuracies from 0 to 1 by the set of kinds that trained. Each seed has one.
-        references: mean test accuracies from 0 to 1 to compare with, by label.
+        attachment: of BitFit, trained. Moving a control leaves it as it was.
+        batch: inputs of the model.
+        texts: of the batch.
+        labels: the right labels of the batch, as numbers.
+        names: of the labels.
     """
 
-    config: Any
-    head: str | None
-    accuracy: Mapping[frozenset[str], Sequence[float]]
-    references: Mapping[str, float]
+    attachment: Attachment
+    batch: Mapping[str, Tensor]
+    texts: Sequence[str]
+    labels: Sequence[int]
+    names: Sequence[str]
+
+    def chances(self) -> Tensor:
+        """The probabilities of all labels, shape (sentences, labels)."""
+        with torch.no_grad():
+            return self.attachment.model(**self.batch).logits.softmax(-1)
+
+    def right(self, chances: Tensor) -> Tensor:
+        """Pick the probabilities of the right labels.
+
+        Args:
+            chances: of all labels, shape (sentences, labels).
+
+        Returns:
+            Shape (sentences,).
+        """
+        return chances[range(len(self.labels)), list(self.labels)]
 
 
-def biases_record(measured: MeasuredBiases, **chosen: bool) -> Record:
-    """Say what training some kinds of bias costs, and what it reached.
+def undo_record(
+    trained: TrainedBiases, whole: Tensor, lowest: int, highest: int, **kinds: bool
+) -> Record:
+    """Put biases back for a moment, and look at the model's answers.
 
     Args:
-        measured: what was measured.
-        **chosen: for each of `KINDS`, whether it trains.
+        trained: what was trained.
+        whole: `TrainedBiases.chances` with nothing put back.
+        lowest: the first layer that is put back, counted from 1.
+        highest: the last one.
+        **kinds: for each of `KINDS`, whether it is put back.
 
     Returns:
-        The kinds; the parameters of each kind and of all that train; the accuracies of the stored
-        runs of exactly this set, which are none where there is no such run.
+        What is put back; how many numbers that are; accuracy and mean loss of the batch now and
+        with nothing put back; the probability of the right label of some sentences.
     """
-    kinds = [kind for kind in KINDS if chosen[kind]]
-    by_kind = {
-        kind: BitFit(biases=(kind,)).parameter_count(measured.config, measured.head).trained
-        for kind in KINDS
-    }
-    backbone = BitFit().parameter_count(measured.config, measured.head).backbone
-    trained = sum(by_kind[kind] for kind in kinds)
+    undone = [kind for kind in KINDS if kinds[kind]]
+    layers = range(lowest - 1, highest)
+    with biases_put_back(trained.attachment, undone, layers):
+        moved = bias_change(trained.attachment)
+        now = trained.chances()
+    before, after = trained.right(whole), trained.right(now)
+    order = (before - after).argsort(descending=True)[:SHOWN].tolist()
     return {
-        "kinds": kinds,
-        "by_kind": by_kind,
-        "trained": trained,
-        "share": trained / backbone,
-        "accuracy": list(measured.accuracy.get(frozenset(kinds), [])),
-        "stored": [sorted(own, key=KINDS.index) for own in measured.accuracy],
-        "references": dict(measured.references),
+        "undone": undone if layers else [],
+        "layers": [lowest, highest],
+        "moved": {kind: moved.get(kind, []) for kind in KINDS},
+        "sentences": len(now),
+        "now": _score(trained, now),
+        "whole": _score(trained, whole),
+        "shown": [
+            {
+                "text": trained.texts[i],
+                "label": trained.names[trained.labels[i]],
+                "whole": before[i].item(),
+                "now": after[i].item(),
+            }
+            for i in order
+        ],
     }
 
 
-def draw_biases(record: Record) -> str:
-    """Draw the record as a table and a picture.
+def _score(trained: TrainedBiases, chances: Tensor) -> dict[str, float]:
+    hits = chances.argmax(-1) == torch.tensor(trained.labels)
+    return {
+        "accuracy": hits.float().mean().item(),
+        "loss": -trained.right(chances).clamp_min(1e-12).log().mean().item(),
+    }
+
+
+def draw_undo(record: Record) -> str:
+    """Draw the record as tables and a picture.
 
     Args:
-        record: as `biases_record` gives it.
+        record: as `undo_record` gives it.
 
     Returns:
         HTML.
     """
+    low, high = record["layers"]
+    now, whole = record["now"], record["whole"]
     rows = {
-        "kinds of bias that train": _named(record["kinds"]),
-        "trained parameters, head apart": trained_parameters(record),
-        **stored_accuracy(record["accuracy"], [_named(kinds) for kinds in record["stored"]]),
-        **{label: percent(mean) for label, mean in record["references"].items()},
+        "put back": ", ".join(record["undone"]) or "nothing",
+        "in layers": f"{low} to {high}" if low <= high else "none",
+        f"right answers of {record['sentences']}": (
+            f"{percent(now['accuracy'])}, with nothing put back {percent(whole['accuracy'])}"
+        ),
+        "loss": f"{now['loss']:.4f}, with nothing put back {whole['loss']:.4f}",
     }
-    picture = figures.choice_bars(
-        record["by_kind"], record["kinds"], "Biases of a backbone, by kind", "parameters"
+    depth = range(len(next(iter(record["moved"].values()))))
+    picture = figures.heat_map(
+        [[1000 * record["moved"][kind][layer] for kind in KINDS] for layer in depth],
+        [f"layer {layer + 1}" for layer in depth],
+        [kind.replace("_", "\n") for kind in KINDS],
+        "How far each bias stands from its start, in thousandths",
+        form="{:.1f}",
     )
-    return facts(rows, picture)
+    sentences = Table(
+        [
+            {
+                "sentence": one["text"][:LENGTH] + ("…" if len(one["text"]) > LENGTH else ""),
+                "its label": one["label"],
+                "probability of it, trained": percent(one["whole"]),
+                "now": percent(one["now"]),
+            }
+            for one in record["shown"]
+        ],
+        caption="The sentences that lose most",
+    )
+    return facts(rows, picture) + sentences._repr_html_()
 
 
-def _named(kinds: Sequence[str]) -> str:
-    """Kinds of bias as a reader sees them."""
-    return "all eight" if len(kinds) == len(KINDS) else ", ".join(kinds) or "none"
-
-
-def biases_panel(measured: MeasuredBiases) -> Panel:
-    """Choose which of the eight kinds train. Moving a control trains nothing.
+def undo_panel(trained: TrainedBiases) -> Panel:
+    """Choose kinds of bias and layers to put back. Moving a control trains nothing.
 
     Args:
-        measured: of a backbone that has all eight kinds.
+        trained: on a backbone whose layers have all eight kinds.
 
     Returns:
         The panel.
     """
-    controls = {
-        kind: widgets.Checkbox(value=kind in ("query", "mlp_in"), description=kind, indent=False)
+    depth = len(next(iter(bias_change(trained.attachment).values())))
+    controls: dict[str, Any] = {
+        kind: widgets.Checkbox(value=kind == "key", description=kind, indent=False)
         for kind in KINDS
     }
+    for name, value in (("lowest", 1), ("highest", depth)):
+        controls[name] = widgets.IntSlider(
+            value=value, min=1, max=depth, description=f"{name} layer"
+        )
     return Panel(
-        partial(biases_record, measured), draw_biases, controls, "Which biases have to train?"
+        partial(undo_record, trained, trained.chances()),
+        draw_undo,
+        controls,
+        "Put biases back: what was learnt where?",
     )

@@ -165,7 +165,7 @@ def _controls(ground: str) -> dict[str, Trial]:
     head = _trial(ground, "head only", HeadOnly(), rates["head"])
     return {
         "full": full,
-        "head": replace(head, epochs=8) if ground == CLASSES else head,  # as in lab 02
+        "head": replace(head, epochs=8) if ground == CLASSES else head,  # it needs more
         "random": replace(full, label="random weights", pretrained=False),
     }
 

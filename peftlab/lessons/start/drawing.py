@@ -57,7 +57,7 @@ def method_map() -> Picture:
         "another model, of half the\nblocks; all of it trains",
         GREY,
     )
-    _card(ax, 0.05, 2.2, "06  P-Tuning v2", "the same, for labels\nand tags", RED)
+    _card(ax, 0.05, 2.2, "06  P-Tuning v2", "keys and values, too,\nas free numbers", RED)
     _card(ax, 0.05, 3.6, "04  Prefix-tuning", "extra keys and values\nin every block", RED)
     _card(ax, 0.05, 5.6, "07  BitFit", "every bias; no matrix\ntrains at all", PINK)
     for start, end, colour in (

@@ -41,6 +41,11 @@ LORA_COUNT = Exercise(
         "a bias is counted beside each pair of factors; LoRA adds none": (
             lambda width, layers, rank, adapted: layers * adapted * (2 * rank * width + width)
         ),
+        "two biases are counted beside each pair of factors; LoRA adds none": (
+            lambda width, layers, rank, adapted: (
+                layers * adapted * (2 * rank * width + rank + width)
+            )
+        ),
         "that multiplies the sizes of A and B; the two factors stand side by side, so add them": (
             lambda width, layers, rank, adapted: layers * adapted * (rank * width) ** 2
         ),

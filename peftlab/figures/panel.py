@@ -112,6 +112,19 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def short(text: str, length: int) -> str:
+    """Cut a text that is too long for a table.
+
+    Args:
+        text: of any length.
+        length: characters that are shown at most.
+
+    Returns:
+        The text, or its beginning with an ellipsis.
+    """
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
 def stored_accuracy(reached: Sequence[float], stored: Sequence[str] = ()) -> dict[str, str]:
     """Say the mean accuracy of the stored runs of one setting, as a row of `facts`.
 

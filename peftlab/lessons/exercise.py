@@ -151,6 +151,23 @@ class Exercise:
         )
 
 
+def whole_numbers(**ranges: tuple[int, int]) -> Callable[[torch.Generator], dict[str, int]]:
+    """Make the inputs of an exercise on counting.
+
+    Args:
+        **ranges: for each input its lowest value, and the first one above its range.
+
+    Returns:
+        What `Exercise.inputs` wants.
+    """
+
+    def draw_all(draw: torch.Generator) -> dict[str, int]:
+        drawn = {name: torch.randint(*ends, (), generator=draw) for name, ends in ranges.items()}
+        return {name: int(value) for name, value in drawn.items()}
+
+    return draw_all
+
+
 def _plain(number: Real) -> str:
     return f"{number:,}" if isinstance(number, int | float) else str(number)
 

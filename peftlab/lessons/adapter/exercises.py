@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from peftlab.lessons.exercise import Exercise
+from peftlab.lessons.exercise import Exercise, whole_numbers
 
 
 def _forward_inputs(draw: torch.Generator) -> dict[str, Any]:
@@ -238,11 +238,6 @@ ADAPTER_LAYER = Exercise(
 )
 
 
-def _count_inputs(draw: torch.Generator) -> dict[str, Any]:
-    ranges = {"width": (64, 512), "layers": (5, 12), "bottleneck": (3, 40)}
-    return {name: int(torch.randint(*ends, (), generator=draw)) for name, ends in ranges.items()}
-
-
 def _counting(
     *, adapters: int = 2, weights: int = 2, norms: int = 2, embedding: int = 1, parts: int = 2
 ) -> Callable[..., int]:
@@ -257,7 +252,7 @@ def _counting(
 
 ADAPTER_COUNT = Exercise(
     solution=_counting(),
-    inputs=_count_inputs,
+    inputs=whole_numbers(width=(64, 512), layers=(5, 12), bottleneck=(3, 40)),
     mistakes={
         "one adapter a layer is counted; there are two": _counting(adapters=1),
         "of each adapter one weight is counted; W_down and W_up have m D numbers each": _counting(

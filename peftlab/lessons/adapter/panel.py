@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from peftlab.figures import BLACK, BLUE, GREY, RED, TITLE, Picture, Table, canvas
-from peftlab.figures.panel import Panel, Record, facts, percent
+from peftlab.figures.panel import Panel, Record, facts, percent, short
 from peftlab.lessons.adapter.sweep import named, switched
 
 LENGTH = 110  # characters of a sentence that are shown
@@ -86,7 +86,7 @@ def draw_switches(record: Record) -> str:
     sentences = Table(
         [
             {
-                "sentence": _short(one["text"]),
+                "sentence": short(one["text"], LENGTH),
                 "its label": one["label"],
                 "probability of it, with all": percent(one["whole"]),
                 "now": percent(one["now"]),
@@ -96,10 +96,6 @@ def draw_switches(record: Record) -> str:
         caption="The test sentences whose right answer is lost most often",
     )
     return facts(rows, _among(record)) + sentences._repr_html_()
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LENGTH else text[: LENGTH - 1].rstrip() + "…"
 
 
 def _among(record: Record) -> Picture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from peftlab.ledger.effects import difference, measured
+from peftlab.ledger.effects import TIMES, difference, measured
 from peftlab.ledger.record import Record
 from peftlab.ledger.verdicts import AS_GOOD, Claim, better, compare, decide
 from peftlab.seeds import CLOSE
@@ -148,7 +148,7 @@ def moves(
             f"{kind} over {others[0]}",
             [a / b for a, b in zip(means[kind], means[others[0]], strict=True)],
             -1.0,
-            "times",
+            TIMES,
         )
         for kind in ("query", "mlp_in")
     ]

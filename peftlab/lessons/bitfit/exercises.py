@@ -8,13 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from peftlab.lessons.exercise import Exercise
+from peftlab.lessons.exercise import Exercise, whole_numbers
 from peftlab.lessons.weighing import WRONG_WAYS, Weigh, weigh
-
-
-def _count_inputs(draw: torch.Generator) -> dict[str, Any]:
-    ranges = {"width": (64, 512), "mlp_width": (600, 1000), "layers": (5, 13), "labels": (3, 9)}
-    return {name: int(torch.randint(*ends, (), generator=draw)) for name, ends in ranges.items()}
 
 
 def _counting(
@@ -39,7 +34,7 @@ def _counting(
 
 BITFIT_COUNT = Exercise(
     solution=_counting(),
-    inputs=_count_inputs,
+    inputs=whole_numbers(width=(64, 512), mlp_width=(600, 1000), layers=(5, 13), labels=(3, 9)),
     mistakes={
         "the head is forgotten: it is new, and trains with its weight and its bias": _counting(
             head=0

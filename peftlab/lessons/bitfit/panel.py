@@ -14,7 +14,7 @@ from torch import Tensor
 from peftlab import figures
 from peftlab.attach import Attachment
 from peftlab.figures import Table
-from peftlab.figures.panel import Panel, Record, facts, percent
+from peftlab.figures.panel import Panel, Record, facts, percent, short
 from peftlab.insight import bias_change, biases_put_back
 from peftlab.methods.bitfit.method import KINDS
 
@@ -137,7 +137,7 @@ def draw_undo(record: Record) -> str:
     sentences = Table(
         [
             {
-                "sentence": one["text"][:LENGTH] + ("…" if len(one["text"]) > LENGTH else ""),
+                "sentence": short(one["text"], LENGTH),
                 "its label": one["label"],
                 "probability of it, trained": percent(one["whole"]),
                 "now": percent(one["now"]),

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-
-from peftlab.lessons.exercise import Exercise
-
-
-def _count_inputs(draw: torch.Generator) -> dict[str, Any]:
-    ranges = {"width": (64, 512), "layers": (5, 13), "rank": (3, 9), "adapted": (3, 6)}
-    return {name: int(torch.randint(*ends, (), generator=draw)) for name, ends in ranges.items()}
-
+from peftlab.lessons.exercise import Exercise, whole_numbers
 
 LORA_COUNT = Exercise(
     solution=lambda width, layers, rank, adapted: layers * adapted * 2 * rank * width,
-    inputs=_count_inputs,
+    inputs=whole_numbers(width=(64, 512), layers=(5, 13), rank=(3, 9), adapted=(3, 6)),
     mistakes={
         "that counts one of the two factors: A has rank x width numbers, B as many again": (
             lambda width, layers, rank, adapted: layers * adapted * rank * width

@@ -15,6 +15,7 @@ from peftlab.refuse import require_number
 from peftlab.tasks import Evaluation, Example
 from peftlab.tasks.template import ANSWER
 from peftlab.training.batches import IGNORED, answer_ids, choice_ids, collator, encode
+from peftlab.training.forward import answered
 
 
 @torch.no_grad()
@@ -165,7 +166,7 @@ def _answers(
     """Mean loss, and the likeliest label of each example or of each of its labelled tokens."""
     order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]["input_ids"]))
     collate, device = collator(tokenizer, "right"), next(model.parameters()).device
-    shift = 1 if anatomy.head_of(model) == "causal_lm" else 0  # there a token predicts the next
+    writes = anatomy.head_of(model) == "causal_lm"
     choices = choice_ids(tokenizer, examples)
     answers: list[Any] = [None] * len(encoded)
     loss_sum, label_count = 0.0, 0
@@ -174,20 +175,18 @@ def _answers(
         batch = {
             name: tensor.to(device) for name, tensor in collate([encoded[i] for i in rows]).items()
         }
-        output = model(**batch)
-        labels = batch["labels"]
+        loss, logits, labels = answered(model, batch, writes)
         counted = int((labels != IGNORED).sum())
-        loss_sum, label_count = loss_sum + output.loss.item() * counted, label_count + counted
+        loss_sum, label_count = loss_sum + loss.item() * counted, label_count + counted
         if choices is None:
-            best = output.logits.argmax(-1).cpu()  # (B,) or (B, T)
+            best = logits.argmax(-1).cpu()  # (B,), (B, T) or (B, n)
         else:
-            best = torch.tensor(choices)[output.logits[..., choices].argmax(-1).cpu()]  # (B, T)
+            best = torch.tensor(choices)[logits[..., choices].argmax(-1).cpu()]  # (B, T) or (B, n)
         for i, answer, label in zip(rows, best, labels.cpu(), strict=True):
             if answer.ndim == 0:
                 answers[i] = answer.item()
             else:
-                kept = label[shift:] != IGNORED
-                answers[i] = tuple(answer[: len(answer) - shift][kept].tolist())
+                answers[i] = tuple(answer[label != IGNORED].tolist())
     return loss_sum / max(1, label_count), answers
 
 

@@ -22,11 +22,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from peftlab import anatomy
 from peftlab.attach import Attachment
 from peftlab.refuse import require_number
 from peftlab.tasks import Task
 from peftlab.training.batches import LengthBuckets, collator, encode
 from peftlab.training.evaluate import fitting_length, look
+from peftlab.training.forward import answered
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -144,6 +146,7 @@ def train(
     model, optimizer, loader = accelerator.prepare(
         attachment.model, _optimizer(attachment, learning_rate, weight_decay), loader
     )
+    writes = anatomy.head_of(attachment.model) == "causal_lm"
     total = epochs * len(loader)
     rise = max(1, round(warmup * total))
     history = History(settings)
@@ -157,7 +160,7 @@ def train(
                 now = learning_rate * rate(len(history.losses), total, rise)
                 for group in optimizer.param_groups:
                     group["lr"] = now * group["scale"]
-                lost = model(**batch).loss if loss is None else loss(batch)
+                lost = loss(batch) if loss else answered(model, batch, writes).loss
                 accelerator.backward(lost)
                 norm = accelerator.clip_grad_norm_(attachment.parameters(), max_grad_norm)
                 value = lost.item()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from peftlab.ledger.verdicts import Claim
@@ -69,6 +70,30 @@ class Plan:
     trials: Mapping[str, Trial]
     groups: Mapping[str, Group]
     series: Mapping[str, Mapping[Any, Trial]] = field(default_factory=dict)
+
+    def tried(self, runs: Sequence[Run], place: Place) -> dict[str, float]:
+        """Collect what the series "grid" was tried for; its groups are not shown.
+
+        Args:
+            runs: of this plan.
+            place: where they ran.
+
+        Returns:
+            By name the mean validation accuracy over the seeds of the group, from 0 to 1.
+        """
+        return {
+            name: fmean(
+                run.validation_accuracy
+                for group in self.groups.values()
+                if not group.shown and trial in group.trials
+                for run in runs
+                if run.seed in group.seeds
+                and run.same_setting(trial)
+                and run.task == (group.task or place.task)
+                and run.backbone == (group.backbone or place.backbone)
+            )
+            for name, trial in self.series.get("grid", {}).items()
+        }
 
 
 @dataclass(frozen=True)

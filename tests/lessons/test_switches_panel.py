@@ -15,7 +15,7 @@ from peftlab.lessons.adapter.panel import (
     switches_panel,
     switches_record,
 )
-from peftlab.lessons.adapter.sweep import named, switched, switches
+from peftlab.lessons.adapter.switches import named, switched, switches
 
 SCORES = {
     named(off): {"accuracy": 0.9 - 0.1 * len(off), "loss": 0.3 + sum(off), "right": [0.5, 0.25]}

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from peftlab.figures import BLACK, BLUE, GREY, RED, TITLE, Picture, Table, canvas
 from peftlab.figures.panel import Panel, Record, facts, percent, short
-from peftlab.lessons.adapter.sweep import named, switched
+from peftlab.lessons.adapter.switches import named, switched
 
 LENGTH = 110  # characters of a sentence that are shown
 
@@ -22,7 +22,7 @@ class Switches:
 
     Args:
         depth: layers of the backbone.
-        found: what `sweep.switches` measured.
+        found: what `switches.switches` measured.
         sentences: texts of the sentences that it names, in their order.
         labels: their right labels.
     """

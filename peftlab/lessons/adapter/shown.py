@@ -14,7 +14,7 @@ from peftlab.insight import adapters_by_layer
 from peftlab.ledger.verdicts import Named
 from peftlab.lessons.adapter.claims import Spans
 from peftlab.lessons.adapter.panel import Switches
-from peftlab.lessons.adapter.sweep import switches
+from peftlab.lessons.adapter.switches import switches
 from peftlab.lessons.session import Session
 from peftlab.tasks import Task
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, combinations
 from typing import Any
 
-import numpy as np
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from peftlab.backbones import load_backbone
 from peftlab.insight import adapters_by_layer, span_ablation, without_adapters
+from peftlab.lessons.adapter.switches import switches
 from peftlab.lessons.lesson import Group, Place, Plan
 from peftlab.methods.adapter.method import Adapter
 from peftlab.methods.base import Method
@@ -21,10 +19,11 @@ from peftlab.methods.baselines import FullFineTuning, HeadOnly, TopLayers
 from peftlab.methods.bitfit.method import BitFit
 from peftlab.methods.loading import load
 from peftlab.runs.trial import Run, Trial
-from peftlab.tasks import Example, Task, load_task
+from peftlab.tasks import Example, load_task
 from peftlab.training import evaluate
 
 SEEDS = (0, 1, 2, 3, 4)
+FEW_SEEDS = SEEDS[:5]
 SWEEP_SEEDS = SEEDS[:3]  # of starts and top layers
 GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on the validation split
 EPOCHS = 3
@@ -33,9 +32,6 @@ SIZES = (2, 8, 64, 192, 256)  # of the bottleneck; 192 costs as much as the top 
 STDS = (1e-4, 1e-2, 1e-1, 1.0)  # of the initial weights
 TOP = (1, 2, 3)  # layers from the top
 TESTED = 500  # test sentences on which parts of a trained model are taken away
-SHOWN = 6  # of them in the panel
-LONGEST = 128  # tokens, as in training
-SWITCHES = 6  # of the panel at most: there are two choices for each, 64 in all
 CONTROLS = ("head", "random")
 
 GRID = {  # learning rates tried
@@ -135,7 +131,7 @@ def plan(
             "controls": Group(trials=controls, seeds=SEEDS),
             "sizes": Group(trials=[*sizes.values()], seeds=SEEDS),
             "sweeps": Group(trials=sweeps, seeds=SWEEP_SEEDS),
-            "few": Group(trials=[few[n] for n in few if n not in CONTROLS], seeds=SEEDS),
+            "few": Group(trials=[few[n] for n in few if n not in CONTROLS], seeds=FEW_SEEDS),
             "few, controls": Group(trials=[few[n] for n in CONTROLS], seeds=SEEDS[:3]),
             "grid": Group(trials=[*grid.values()], seeds=GRID_SEEDS, noted=False, shown=False),
         },
@@ -172,7 +168,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         if seed == SEEDS[0]:
             found = switches(model, tokenizer, data, TESTED)
     return {
-        "grid": {name: _validation(trial, runs) for name, trial in plan.series["grid"].items()},
+        "grid": plan.tried(runs, place),
         "spans": maps,
         "wholes": wholes,
         "singles": singles,
@@ -200,11 +196,6 @@ def single_layers(
     return found
 
 
-def _validation(trial: Trial, runs: Sequence[Run]) -> float:
-    (found,) = [r for r in runs if r.seed in GRID_SEEDS and r.same_setting(trial)]
-    return found.validation_accuracy
-
-
 def score(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
 ) -> dict[str, float]:
@@ -220,82 +211,3 @@ def score(
     """
     found = evaluate(model, tokenizer, examples)
     return {"accuracy": found.accuracy, "loss": found.loss}
-
-
-def switches(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: Task, tested: int
-) -> dict[str, Any]:
-    """Take away the adapters of every choice of switches, and look at the test split each time.
-
-    A switch is a layer, or several neighbours, see `switched`.
-
-    Args:
-        model: with trained adapters; it has them all afterwards.
-        tokenizer: of the same backbone.
-        data: the task of the model's head.
-        tested: how many of the test examples.
-
-    Returns:
-        "sentences", places in the test split of the `SHOWN` sentences whose right answer is lost
-        most often; "tested", how many were; "scores", by the switches that are off (see `named`):
-        "accuracy" and "loss", and "right", the probability of the right label of each of those
-        sentences.
-    """
-    groups = switched(len(adapters_by_layer(model)))
-    examples, found = data.test[:tested], {}
-    for off in _choices(len(groups)):
-        with without_adapters(model, _layers(groups, off)):
-            found[off] = evaluate(model, tokenizer, examples)
-    whole = found[()]
-
-    right = [i for i, one in enumerate(examples) if whole.predictions[i] == one.label]
-    right = right or [*range(len(examples))]
-    lost = {
-        i: sum(one.predictions[i] != examples[i].label for one in found.values()) for i in right
-    }
-    shown = sorted(right, key=lost.__getitem__, reverse=True)[:SHOWN]
-    texts = [examples[i].text for i in shown]
-    batch = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=LONGEST)
-    labels = torch.tensor([[examples[i].label] for i in shown])
-    scores = {}
-    for off, one in found.items():
-        with without_adapters(model, _layers(groups, off)), torch.no_grad():
-            chances = model(**batch).logits.softmax(-1).gather(1, labels)[:, 0]
-        scores[named(off)] = {
-            "accuracy": one.accuracy,
-            "loss": one.loss,
-            "right": chances.tolist(),
-        }
-    return {"sentences": shown, "tested": len(examples), "scores": scores}
-
-
-def switched(depth: int) -> list[list[int]]:
-    """Spread layers over switches, neighbours together.
-
-    Args:
-        depth: how many layers, at least 1.
-
-    Returns:
-        The layers of each switch, counted from 0; at most `SWITCHES` of them.
-    """
-    return [own.tolist() for own in np.array_split(range(depth), min(depth, SWITCHES))]
-
-
-def named(off: Sequence[int]) -> str:
-    """Name a choice of switches, as `switches` keeps it.
-
-    Args:
-        off: places of the switches that are off, in their order.
-
-    Returns:
-        The name, such as "0 3"; empty for none.
-    """
-    return " ".join(map(str, off))
-
-
-def _choices(count: int) -> Iterable[tuple[int, ...]]:
-    return chain.from_iterable(combinations(range(count), n) for n in range(count + 1))
-
-
-def _layers(groups: Sequence[Sequence[int]], off: Sequence[int]) -> list[int]:
-    return [layer for i in off for layer in groups[i]]

@@ -385,12 +385,5 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         for student in TRIED:
             made = _made(student, seed, place.folder)
             found["grid"][student.name] = made["curve"][-1]["held_out"]
-    found["grid"] |= {
-        label: run.validation_accuracy
-        for label, trial in plan.series["grid"].items()
-        for run in runs
-        if run.seed in GRID_SEEDS
-        and run.same_setting(trial)
-        and ("teacher" in label) == (run.backbone == place.backbone)
-    }
+    found["grid"] |= plan.tried(runs, place)
     return found

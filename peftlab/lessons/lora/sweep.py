@@ -194,7 +194,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         found = {s: stored_updates(elsewhere.run(trial, s)) for s in other.seeds}
         rows += _amplification(other.backbone, other.task, found)
     return {
-        "grid": _grid(plan, runs),
+        "grid": plan.tried(runs, place),
         "full_spectra": {"seed": full.seed, "spectra": full.spectra},
         "full_cut": _full_cut(plan.trials["full"], place, full.seed),
         "overlaps": maps | {"random directions": _mean(chance)},
@@ -216,18 +216,6 @@ def full_spectra(lab: Session) -> dict[str, list[float]]:
         return lab.study["full_spectra"]["spectra"]
     moved = updates(lab.live["full"].attachment)
     return {name: spectrum(delta) for name, delta in moved.items()}
-
-
-def _grid(plan: Plan, runs: Sequence[Run]) -> dict[str, float]:
-    grid = plan.series.get("grid", {})
-    return {
-        name: fmean(
-            run.validation_accuracy
-            for run in runs
-            if run.seed in plan.groups["grid"].seeds and run.same_setting(trial)
-        )
-        for name, trial in grid.items()
-    }
 
 
 def _full_cut(trial: Trial, place: Place, seed: int) -> dict[int, float]:

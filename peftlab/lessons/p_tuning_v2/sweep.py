@@ -6,9 +6,8 @@ and classification of real sentences, `movies` on minilm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -247,7 +246,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         left = without_layers(*_loaded(twenty, seed, place))
         for layer, score in left.items():
             without.setdefault(layer, []).append(score)
-    return {"grid": _grid(plan, runs), "mass": mass, "without": without}
+    return {"grid": plan.tried(runs, place), "mass": mass, "without": without}
 
 
 def without_layers(attachment: Attachment, tokenizer: Any, data: Task) -> dict[str, float]:
@@ -311,19 +310,3 @@ def text_batch(
     texts = [e.text if isinstance(e.text, str) else " ".join(e.text) for e in data.validation]
     batch = tokenizer(texts[:count], return_tensors="pt", padding=True, padding_side="right")
     return {name: batch[name] for name in ("input_ids", "attention_mask")}
-
-
-def _grid(plan: Plan, runs: Sequence[Run]) -> Mapping[str, float]:
-    """Validation accuracy by ground, method and rate, averaged over the seeds of the grid."""
-    found = {}
-    for label, trial in plan.series["grid"].items():
-        group = plan.groups[f"grid, {label.split(', ')[0]}"]
-        own = [
-            run.validation_accuracy
-            for run in runs
-            if run.seed in group.seeds
-            and run.same_setting(trial)
-            and (group.task is None or run.task == group.task)
-        ]
-        found[label] = fmean(own)
-    return found

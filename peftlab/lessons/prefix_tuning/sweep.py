@@ -194,12 +194,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
     tokenizer = load_backbone(place.backbone, task)[1]
     written["full fine-tuning"] = list(evaluate(attachment.model, tokenizer, shown).predictions)
     return {
-        "grid": {
-            name: run.validation_accuracy
-            for name, trial in plan.series["grid"].items()
-            for run in runs
-            if run.seed in GRID_SEEDS and run.same_setting(trial)
-        },
+        "grid": plan.tried(runs, place),
         "mass": mass,
         "shown": [{"input": e.text, "references": list(e.references)} for e in shown],
         "written": written,

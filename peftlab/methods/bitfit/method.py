@@ -52,10 +52,10 @@ class BitFit(Method):
 
     Args:
         biases: "all", or some of `KINDS` and "outside"; the paper's small variant is `TWO`.
-        control: what trains in place of the biases, for comparison: "random", as many scalars at
+        control: for comparison, what trains in place of the biases: "random", as many scalars at
             random places of the blocks' weights; "rows_columns", as many in whole rows and columns
-            of them; "norms", gains and biases of all norms; "gains", the biases and the gains of
-            all norms.
+            of them; "norms", gains and biases of all norms. Beside the biases: "gains", the gains
+            of all norms.
         seed: chooses the random places.
 
     Raises:

@@ -216,7 +216,9 @@ class Session(StoredRuns):
         """
         if self.live:
             groups = self._noted_groups()
-            runs = [r for g in groups.values() for t in distinct(g.trials) for r in self.runs(t)]
+            # a setting may stand in two groups
+            trials = distinct(trial for group in groups.values() for trial in group.trials)
+            runs = [run for trial in trials for run in self.runs(trial)]
             for run in runs:
                 self.record.result(run, "stored")
             seeds = {name: list(group.seeds) for name, group in groups.items()} if runs else {}

@@ -32,7 +32,7 @@ def plan(*, rank, **_):
             "controls": Group(trials=[HEAD, FULL], seeds=(0, 1)),
             "elsewhere": Group(trials=[HEAD], seeds=(5,), task="other"),
             "not noted": Group(trials=[one], seeds=(0, 1), noted=False),
-            "sweeps": Group(trials=[two], seeds=(0, 1)),
+            "sweeps": Group(trials=[two, HEAD], seeds=(0, 1)),
             "grid": Group(trials=[two], seeds=(100,), noted=False, shown=False),
         },
     )

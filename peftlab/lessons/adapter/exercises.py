@@ -40,8 +40,8 @@ ADAPTER_FORWARD = Exercise(
     solution=lambda h, W_down, b_down, W_up, b_up: h + _bottleneck(h, W_down, b_down, W_up, b_up),
     inputs=_forward_inputs,
     mistakes={
-        "h itself is missing: without it the adapter starts near zero and cuts the layer off; "
-        "the residual inside makes it start near the identity": _bottleneck,
+        "h itself is missing: without it the adapter starts near zero and switches its sub-layer "
+        "off; the residual inside makes it start near the identity": _bottleneck,
         "h itself is missing, and the bottleneck is there twice: you have overwritten h": (
             lambda **w: 2 * _bottleneck(**w)
         ),

@@ -23,12 +23,13 @@ from peftlab.tasks import Example, load_task
 from peftlab.training import evaluate
 
 SEEDS = (0, 1, 2, 3, 4)
-FEW_SEEDS = SEEDS[:5]
+MORE_SEEDS = (*SEEDS, 5, 6, 7)  # where five are too close to call
 SWEEP_SEEDS = SEEDS[:3]  # of starts and top layers
 GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on the validation split
 EPOCHS = 3
 FEW, FEW_EPOCHS = 250, 12  # few sentences: as many steps as with 1,000
 SIZES = (2, 8, 64, 192, 256)  # of the bottleneck; 192 costs as much as the top layer of minilm
+LARGE = SIZES[2:]
 STDS = (1e-4, 1e-2, 1e-1, 1.0)  # of the initial weights
 TOP = (1, 2, 3)  # layers from the top
 TESTED = 500  # test sentences on which parts of a trained model are taken away
@@ -130,8 +131,9 @@ def plan(
         groups={
             "controls": Group(trials=controls, seeds=SEEDS),
             "sizes": Group(trials=[*sizes.values()], seeds=SEEDS),
+            "more": Group(trials=[full, *(sizes[m] for m in LARGE)], seeds=MORE_SEEDS),
             "sweeps": Group(trials=sweeps, seeds=SWEEP_SEEDS),
-            "few": Group(trials=[few[n] for n in few if n not in CONTROLS], seeds=FEW_SEEDS),
+            "few": Group(trials=[few[n] for n in few if n not in CONTROLS], seeds=SEEDS),
             "few, controls": Group(trials=[few[n] for n in CONTROLS], seeds=SEEDS[:3]),
             "grid": Group(trials=[*grid.values()], seeds=GRID_SEEDS, noted=False, shown=False),
         },
@@ -159,7 +161,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
     """
     data, maps, wholes, singles = load_task(place.task), [], [], []
     tested = data.test[:TESTED]
-    for seed in SEEDS:
+    for seed in MORE_SEEDS:
         model, tokenizer = load_backbone(place.backbone, data, seed=seed)
         load(place.run(plan.series["size"][64], seed), model)
         wholes.append(score(model, tokenizer, tested))

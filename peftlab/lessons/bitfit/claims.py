@@ -8,7 +8,7 @@ from statistics import fmean
 from peftlab.ledger.effects import TIMES, difference, measured
 from peftlab.ledger.record import Record
 from peftlab.ledger.verdicts import AS_GOOD, Claim, better, compare, decide
-from peftlab.seeds import CLOSE
+from peftlab.seeds import CLOSE, paired
 
 __all__ = ["CLAIMS", "better", "controls", "crossover", "key", "moves"]
 
@@ -78,22 +78,30 @@ def controls(record: Record, scores: Mapping[str, Sequence[float]], seeds: Seque
         record: of the lab.
         scores: accuracies from 0 to 1, one for each seed, for "all", "full", "two", "random",
             "rows_columns", "head", and for each of the two kinds alone, "query" and "mlp_in".
-        seeds: behind the accuracies.
+        seeds: behind the accuracies; of a setting with fewer runs the first ones.
     """
     every = ("BitFit", scores["all"])
-    better(record, "quality", every, ("full", scores["full"]), seeds)
-    better(record, "two", ("two kinds", scores["two"]), every, seeds)
-    better(record, "random", every, ("random scalars", scores["random"]), seeds)
-    better(record, "rows_columns", every, ("rows and columns", scores["rows_columns"]), seeds)
-    better(record, "frozen", every, ("head only", scores["head"]), seeds)
+    for key, first, second in (
+        ("quality", every, ("full", scores["full"])),
+        ("two", ("two kinds", scores["two"]), every),
+        ("random", every, ("random scalars", scores["random"])),
+        ("rows_columns", every, ("rows and columns", scores["rows_columns"])),
+        ("frozen", every, ("head only", scores["head"])),
+    ):
+        pairs = min(len(first[1]), len(second[1]))
+        better(record, key, first, second, seeds[:pairs])
     both, alone = scores["two"], {n: scores[n] for n in ("query", "mlp_in") if scores[n]}
     if len(alone) < 2 or not both:
         return record.unmeasured("alone")
     return compare(
         record,
         "alone",
-        [difference("two kinds", both, f"{name} alone", own) for name, own in alone.items()],
-        seeds,
+        [
+            difference("two kinds", a, f"{name} alone", b)
+            for name, own in alone.items()
+            for a, b in [paired(both, own)]
+        ],
+        seeds[: len(both)],
         numbers={"two": list(both)} | {name: list(own) for name, own in alone.items()},
     )
 

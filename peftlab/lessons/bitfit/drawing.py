@@ -42,7 +42,7 @@ def bias_layer() -> Picture:
         arrow(ax, (x, high), (2.3, high))
     notes = (
         (0.95, "the key's shifts all scores of a\nquery alike: softmax does not see it"),
-        (2.9, "behind a map alone: the same\nshift for every input"),
+        (2.9, "in front of a norm: one feature\npushed, the others shrink"),
         (4.7, "in front of GELU: a gate"),
         (6.5, "behind a norm: a shift again"),
     )
@@ -62,8 +62,8 @@ def bias_layer() -> Picture:
         "add and LayerNorm, the MLP's way in with GELU, its way out, add and LayerNorm. Beside "
         "each of the eight stands a bias that trains; weights and gains are frozen. The key's bias "
         "is crossed out: it shifts all scores of a query alike, which softmax does not see. In "
-        "front of GELU a bias is a gate; behind a map or a norm it is the same shift for every "
-        "input.",
+        "front of GELU a bias is a gate; in front of a norm it shrinks the other features; behind "
+        "a norm it is the same shift for every input.",
     )
 
 

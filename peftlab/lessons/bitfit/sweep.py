@@ -22,7 +22,9 @@ from peftlab.refuse import require_number
 from peftlab.runs.trial import Run, Trial
 from peftlab.tasks import Example, load_task
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4, 5)
+MORE_SEEDS = (*SEEDS, 6, 7)  # where six are too close to call
+MORE = ("all", "full", "two", "mlp_in")
 GRID_SEEDS = (100,)  # rates and epochs are chosen with a seed of its own, on the validation split
 
 # Learning rates and epochs of each method: the best of `GRID` on validation.
@@ -37,14 +39,15 @@ RATES = {
     "rows_columns": 1e-2,
     "head": 3e-2,
 }
+LOOK = 6  # epochs, and between two looks at the validation split
 EPOCHS = {"all": 12, "gains": 12, "query": 12}  # slower than the others, which have `LOOK`
-LOOK = 6  # epochs between two looks at the validation split
+LIVE_BATCH = 8  # the live run has half the passes, and so as many steps
 LONGEST = 128  # tokens, as in training
 SIZES = {  # epochs by number of sentences, beside the usual
-    "all": {50: 96},
-    "full": {50: 48},
+    "all": {50: 96, 4000: 2},
+    "full": {50: 48, 4000: 2},
 }
-CURVE_SEEDS = {50: SEEDS, 500: SEEDS}
+CURVE_SEEDS = {50: SEEDS, 500: MORE_SEEDS, 4000: SEEDS[:3]}
 GRID = {  # learning rates tried
     "all": (1e-3, 3e-3, 1e-2),
     "two": (3e-3, 1e-2, 3e-2, 1e-1),
@@ -74,7 +77,7 @@ def plan(*, sentences: int, learning_rate: float, epochs: int, **_: Any) -> Plan
 
     Args:
         sentences: of the training split, in all runs but those of the series.
-        learning_rate: of the live run.
+        learning_rate: of the live run, which is shorter than the others.
         epochs: of the live run.
 
     Returns:
@@ -102,7 +105,9 @@ def plan(*, sentences: int, learning_rate: float, epochs: int, **_: Any) -> Plan
     usual["scratch"] = replace(usual["full"], label="random weights", pretrained=False)
     scattered = {name: usual.pop(name) for name in SCATTERED}
     places = {name: {seed: _placed(own, seed) for seed in SEEDS} for name, own in scattered.items()}
-    trials = usual | {"all": trial("all", learning_rate, epochs)}
+    short = replace(trial("all", passes=LOOK), label="BitFit, half the time", batch_size=LIVE_BATCH)
+    usual = {"live": short} | usual
+    trials = usual | {"live": replace(short, learning_rate=learning_rate, epochs=epochs)}
     curves = {
         name: {n: _curve(trial(name, passes=passes), n) for n, passes in own.items()}
         | {sentences: usual[name]}
@@ -119,7 +124,10 @@ def plan(*, sentences: int, learning_rate: float, epochs: int, **_: Any) -> Plan
         for passes in (6, 12, 24) if name == "all" else (6, 12):
             label = f"{METHODS[name][0]}, {passes} epochs"
             grid[label] = replace(usual[name], label=label, epochs=passes)
-    groups = {"controls": Group(trials=[*usual.values()], seeds=SEEDS)}
+    groups = {
+        "controls": Group(trials=[*usual.values()], seeds=SEEDS),
+        "more": Group(trials=[usual[name] for name in MORE], seeds=MORE_SEEDS),
+    }
     for seed in SEEDS:
         own = [places[name][seed] for name in SCATTERED]
         groups[f"places {seed}"] = Group(trials=own, seeds=(seed,))
@@ -187,7 +195,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
     """How far the biases moved, and what each kind of them does.
 
     Args:
-        plan: the trials hold "full", the groups "controls" with a run of all biases.
+        plan: the trials hold "all", and the groups "controls".
         runs: of the plan.
         place: where they ran.
 
@@ -197,14 +205,12 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
         back to its start, in units of the logits' standard deviation, for each seed.
     """
     data, moves, effects = load_task(place.task), [], []
-    (every,) = [t for t in plan.groups["controls"].trials if t.method == BitFit()]
     for seed in plan.groups["controls"].seeds:
         model, tokenizer = load_backbone(place.backbone, data, seed=seed)
-        attachment = load(place.run(every, seed), model)
+        attachment = load(place.run(plan.trials["all"], seed), model)
         moves.append(bias_change(attachment))
         effects.append(relative_effect(attachment, text_batch(tokenizer, data.validation[:32])))
-    grid = {name: _validation(trial, runs) for name, trial in plan.series.get("grid", {}).items()}
-    return {"grid": grid, "moves": moves, "effects": effects}
+    return {"grid": plan.tried(runs, place), "moves": moves, "effects": effects}
 
 
 def relative_effect(attachment: Any, batch: Mapping[str, Tensor]) -> dict[str, float]:
@@ -237,8 +243,3 @@ def text_batch(
     texts = [str(example.text) for example in examples]
     more = {"padding": True, "truncation": True, "max_length": LONGEST}
     return dict(tokenizer(texts, return_tensors="pt", **more))
-
-
-def _validation(trial: Trial, runs: Sequence[Run]) -> float:
-    (found,) = [r for r in runs if r.seed in GRID_SEEDS and r.same_setting(trial)]
-    return found.validation_accuracy

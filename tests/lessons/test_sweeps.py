@@ -392,7 +392,7 @@ def test_the_prefix_sweep_measures_attention_and_keeps_what_the_models_write(tmp
         series={"length": {1: short, 8: long}, "grid": {"direct, 0.1": short}},
         groups={
             "lengths": Group(trials=[short, long, prompt], seeds=SEEDS),
-            "grid": Group(trials=[short], seeds=prefix_sweep.GRID_SEEDS),
+            "grid": Group(trials=[short], seeds=prefix_sweep.GRID_SEEDS, shown=False),
         },
     )
     study = sweep(prefix_tuning.LESSON, plan, *where)
@@ -449,7 +449,7 @@ def test_the_deep_prompt_sweep_measures_attention_and_takes_rows_away(tmp_path, 
         },
         groups={
             "controls": Group(trials=[every, top], seeds=SEEDS),
-            "grid, tagging": Group(trials=[tried], seeds=(100,)),
+            "grid, tagging": Group(trials=[tried], seeds=(100,), shown=False),
         },
     )
     study = sweep(p_tuning_v2.LESSON, plan, *arguments(tmp_path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -123,6 +123,33 @@ def short(text: str, length: int) -> str:
         The text, or its beginning with an ellipsis.
     """
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def sentences_table(
+    sentences: Sequence[Mapping[str, Any]], before: str, length: int, caption: str
+) -> str:
+    """Show how sure a model is of the right label of some sentences, before and now.
+
+    Args:
+        sentences: of each its "text" and "label", and the probability of that label from 0 to 1,
+            "whole" before and "now".
+        before: how the probability before is called.
+        length: characters of a sentence that are shown at most.
+        caption: of the table.
+
+    Returns:
+        HTML.
+    """
+    rows = [
+        {
+            "sentence": short(one["text"], length),
+            "its label": one["label"],
+            f"probability of it, {before}": percent(one["whole"]),
+            "now": percent(one["now"]),
+        }
+        for one in sentences
+    ]
+    return Table(rows, caption=caption)._repr_html_()
 
 
 def stored_accuracy(reached: Sequence[float], stored: Sequence[str] = ()) -> dict[str, str]:

@@ -8,7 +8,7 @@ from statistics import fmean, median
 from peftlab.ledger.effects import NATS, TIMES, difference, measured
 from peftlab.ledger.record import Record
 from peftlab.ledger.verdicts import AS_GOOD, Claim, better, compare, decide, percent
-from peftlab.seeds import paired
+from peftlab.seeds import differences, paired
 
 __all__ = [
     "CLAIMS",
@@ -179,10 +179,7 @@ def one_layer(
     """
     if not singles:
         return record.unmeasured("one_layer")
-    points = [
-        [100 * (alone - whole) for alone, whole in zip(own, wholes, strict=True)]
-        for own in zip(*singles, strict=True)
-    ]
+    points = changes(singles, wholes)
     return compare(
         record,
         "one_layer",
@@ -190,6 +187,22 @@ def one_layer(
         seeds,
         numbers={str(i + 1): own for i, own in enumerate(points)},
     )
+
+
+def changes(singles: Sequence[Sequence[float]], wholes: Sequence[float]) -> list[list[float]]:
+    """Subtract the accuracy with all adapters from those without each layer's.
+
+    Args:
+        singles: accuracies from 0 to 1 by layer, for each seed.
+        wholes: the accuracy with all adapters, for each seed.
+
+    Returns:
+        Points by layer, one for each seed.
+    """
+    return [
+        [100 * (alone - whole) for alone, whole in zip(own, wholes, strict=True)]
+        for own in zip(*singles, strict=True)
+    ]
 
 
 def layers(
@@ -221,7 +234,7 @@ def layers(
         [
             measured(
                 "without all minus without the dearest one",
-                [a - max(own) for a, own in zip(every, more, strict=True)],
+                differences(every, [max(own) for own in more]),
                 unit=NATS,
             )
         ],
@@ -237,7 +250,7 @@ def layers(
         [
             measured(
                 "upper half minus lower half",
-                [h - w for h, w in zip(high, low, strict=True)],
+                differences(high, low),
                 unit=NATS,
             )
         ],

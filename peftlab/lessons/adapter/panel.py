@@ -9,8 +9,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from peftlab.figures import BLACK, BLUE, GREY, RED, TITLE, Picture, Table, canvas
-from peftlab.figures.panel import Panel, Record, facts, percent, short
+from peftlab.figures import BLACK, BLUE, GREY, RED, TITLE, Picture, canvas
+from peftlab.figures.panel import Panel, Record, facts, percent, sentences_table
 from peftlab.lessons.adapter.switches import named, switched
 
 LENGTH = 110  # characters of a sentence that are shown
@@ -83,19 +83,9 @@ def draw_switches(record: Record) -> str:
             f"{record[name]['loss']:.3f}" for name in ("now", "whole", "none")
         ),
     }
-    sentences = Table(
-        [
-            {
-                "sentence": short(one["text"], LENGTH),
-                "its label": one["label"],
-                "probability of it, with all": percent(one["whole"]),
-                "now": percent(one["now"]),
-            }
-            for one in record["sentences"]
-        ],
-        caption="The test sentences whose right answer is lost most often",
-    )
-    return facts(rows, _among(record)) + sentences._repr_html_()
+    caption = "The test sentences whose right answer is lost most often"
+    sentences = sentences_table(record["sentences"], "with all", LENGTH, caption)
+    return facts(rows, _among(record)) + sentences
 
 
 def _among(record: Record) -> Picture:

@@ -12,7 +12,7 @@ from peftlab import figures
 from peftlab.anatomy import head_of
 from peftlab.insight import adapters_by_layer
 from peftlab.ledger.verdicts import Named
-from peftlab.lessons.adapter.claims import Spans
+from peftlab.lessons.adapter.claims import Spans, changes
 from peftlab.lessons.adapter.panel import Switches
 from peftlab.lessons.adapter.switches import switches
 from peftlab.lessons.session import Session
@@ -136,8 +136,7 @@ def singles_table(
     if not singles:
         return figures.nothing("Accuracy without the adapters of one layer")
     rows = []
-    for layer, own in enumerate(zip(*singles, strict=True)):
-        points = [100 * (a - whole) for a, whole in zip(own, wholes, strict=True)]
+    for layer, points in enumerate(changes(singles, wholes)):
         mean, low, high = (f"{pick(points):+.1f}" for pick in (fmean, min, max))
         rows.append({"without": f"layer {layer + 1}", "mean": mean, "lowest": low, "highest": high})
     return figures.Table(rows, f"Change of the accuracy in points, {len(wholes)} seeds")

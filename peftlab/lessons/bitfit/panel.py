@@ -13,8 +13,7 @@ from torch import Tensor
 
 from peftlab import figures
 from peftlab.attach import Attachment
-from peftlab.figures import Table
-from peftlab.figures.panel import Panel, Record, facts, percent, short
+from peftlab.figures.panel import Panel, Record, facts, percent, sentences_table
 from peftlab.insight import bias_change, biases_put_back
 from peftlab.methods.bitfit.method import KINDS
 
@@ -134,19 +133,8 @@ def draw_undo(record: Record) -> str:
         "How far each bias stands from its start, in thousandths",
         form="{:.1f}",
     )
-    sentences = Table(
-        [
-            {
-                "sentence": short(one["text"], LENGTH),
-                "its label": one["label"],
-                "probability of it, trained": percent(one["whole"]),
-                "now": percent(one["now"]),
-            }
-            for one in record["shown"]
-        ],
-        caption="The sentences that lose most",
-    )
-    return facts(rows, picture) + sentences._repr_html_()
+    sentences = sentences_table(record["shown"], "trained", LENGTH, "The sentences that lose most")
+    return facts(rows, picture) + sentences
 
 
 def undo_panel(trained: TrainedBiases) -> Panel:

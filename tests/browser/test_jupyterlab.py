@@ -53,10 +53,15 @@ def page(browser, server):
     cell = page.locator(".jp-CodeCell").first
     cell.wait_for(timeout=90_000)
     dropdown = page.locator(".jp-OutputArea .widget-dropdown").first
+    dialog = page.locator(".jp-Dialog .jp-mod-accept")  # asks for a kernel if none runs yet
+    with suppress(TimeoutError):
+        page.locator("#jp-main-statusbar", has_text="Idle").wait_for(timeout=60_000)
     for _ in range(6):  # a run that is asked for before the kernel is connected gets lost
-        cell.locator(".cm-content").first.click()
-        page.keyboard.press("Control+Enter")
+        if dialog.count():
+            dialog.click()
         with suppress(TimeoutError):
+            cell.locator(".cm-content").first.click(timeout=10_000)
+            page.keyboard.press("Control+Enter")
             dropdown.wait_for(timeout=20_000)
             break
     yield page

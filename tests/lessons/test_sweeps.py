@@ -228,14 +228,17 @@ def test_the_rates_of_labs_02_and_07_are_the_best_of_their_stored_grids(lesson, 
     best = {}
     for name, accuracy in grid.items():
         setting, rate = name.rsplit(", ", 1)
-        if rate.endswith(" epochs"):
+        if rate.endswith(" epochs") or setting.endswith(" sentences"):
             continue
         best[setting] = max(best.get(setting, (0, 0)), (accuracy, float(rate)))
     assert {setting: rate for setting, (_, rate) in best.items()} == {
         setting: rates[name] for setting, name in names.items()
     }
-    shown = [seed for name, group in plan.groups.items() if name != "grid" for seed in group.seeds]
-    assert not set(plan.groups["grid"].seeds) & set(shown)
+    shown, hidden = (
+        {seed for group in plan.groups.values() if group.shown is so for seed in group.seeds}
+        for so in (True, False)
+    )
+    assert hidden and not hidden & shown
 
 
 def test_a_sweep_writes_its_record_to_the_working_directory(done):

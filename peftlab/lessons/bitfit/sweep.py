@@ -26,6 +26,7 @@ SEEDS = (0, 1, 2, 3, 4, 5)
 MORE_SEEDS = tuple(range(15))  # where six are too close to call
 MORE = ("all", "full", "two")
 GRID_SEEDS = (100,)  # rates and epochs are chosen with a seed of its own, on the validation split
+FEW_GRID_SEEDS = (100, 101, 102)  # 50 sentences differ more
 
 # Learning rates and epochs of each method: the best of `GRID` on validation.
 RATES = {
@@ -129,6 +130,15 @@ def plan(*, sentences: int, learning_rate: float, epochs: int, **_: Any) -> Plan
         for passes in (6, 12, 24) if name == "all" else (6, 12):
             label = f"{METHODS[name][0]}, {passes} epochs"
             grid[label] = replace(usual[name], label=label, epochs=passes)
+    for passes in (2, 4):
+        own = _curve(trial("all", passes=passes), 4000)
+        label = f"{own.label}, {passes} epochs"
+        grid[label] = replace(own, label=label)
+    few = {}
+    for rate in GRID["all"]:  # is another one better with few sentences?
+        own = _curve(trial("all", rate, SIZES["all"][50]), 50)
+        label = f"{own.label}, {rate:g}"
+        few[label] = replace(own, label=label)
     groups = {
         "controls": Group(trials=[*usual.values()], seeds=SEEDS),
         "more": Group(trials=[usual[name] for name in MORE], seeds=MORE_SEEDS),
@@ -139,8 +149,10 @@ def plan(*, sentences: int, learning_rate: float, epochs: int, **_: Any) -> Plan
     for n in SIZES["all"]:
         own = [curves[name][n] for name in curves]
         groups[f"{n} sentences"] = Group(trials=own, seeds=CURVE_SEEDS[n])
-    groups["grid"] = Group(trials=[*grid.values()], seeds=GRID_SEEDS, noted=False, shown=False)
-    series = places | {"BitFit": curves["all"], "full": curves["full"], "grid": grid}
+    unseen = {"noted": False, "shown": False}
+    groups["grid"] = Group(trials=[*grid.values()], seeds=GRID_SEEDS, **unseen)
+    groups["grid, few"] = Group(trials=[*few.values()], seeds=FEW_GRID_SEEDS, **unseen)
+    series = places | {"BitFit": curves["all"], "full": curves["full"], "grid": grid | few}
     return Plan(trials=trials, series=series, groups=groups)
 
 

@@ -24,6 +24,7 @@ import papermill
 from nbformat import NotebookNode
 
 from peftlab.files import write_whole
+from peftlab.notebooks.kernels import KernelManager
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -128,6 +129,7 @@ def execute(lab: Path, values: dict[str, Any], output: Path, position: int = 0) 
                 progress_bar={"desc": lab.stem, "position": position, "dynamic_ncols": True},
                 resources={"metadata": {"path": str(output)}},
                 extra_arguments=["--log-level=CRITICAL"],
+                kernel_manager_class=KernelManager,
             )
         except papermill.PapermillExecutionError:
             pass  # it stands in the notebook, beside the errors that did not stop it

@@ -119,26 +119,19 @@ def plan(*, sentences: int, learning_rate: float, epochs: int, **_: Any) -> Plan
         | {sentences: usual[name]}
         for name, own in SIZES.items()
     }
-    grid = {
-        f"{METHODS[name][0]}, {rate:g}": replace(
-            trial(name, rate, LOOK), label=f"{METHODS[name][0]}, {rate:g}"
-        )
+    grid = [
+        _tried(trial(name, rate, LOOK), f"{rate:g}")
         for name, rates in GRID.items()
         for rate in rates
-    }
-    for name in SIZES:  # have they arrived?
-        for passes in (6, 12, 24) if name == "all" else (6, 12):
-            label = f"{METHODS[name][0]}, {passes} epochs"
-            grid[label] = replace(usual[name], label=label, epochs=passes)
+    ]
+    for name, every in (("all", (6, 12, 24)), ("full", (6, 12))):  # have they arrived?
+        grid += [_tried(trial(name, passes=passes), f"{passes} epochs") for passes in every]
     for passes in (2, 4):
-        own = _curve(trial("all", passes=passes), 4000)
-        label = f"{own.label}, {passes} epochs"
-        grid[label] = replace(own, label=label)
-    few = {}
-    for rate in GRID["all"]:  # is another one better with few sentences?
-        own = _curve(trial("all", rate, SIZES["all"][50]), 50)
-        label = f"{own.label}, {rate:g}"
-        few[label] = replace(own, label=label)
+        grid.append(_tried(_curve(trial("all", passes=passes), 4000), f"{passes} epochs"))
+    few = [  # is another rate better with few sentences?
+        _tried(_curve(trial("all", rate, SIZES["all"][50]), 50), f"{rate:g}")
+        for rate in GRID["all"]
+    ]
     groups = {
         "controls": Group(trials=[*usual.values()], seeds=SEEDS),
         "more": Group(trials=[usual[name] for name in MORE], seeds=MORE_SEEDS),
@@ -150,10 +143,16 @@ def plan(*, sentences: int, learning_rate: float, epochs: int, **_: Any) -> Plan
         own = [curves[name][n] for name in curves]
         groups[f"{n} sentences"] = Group(trials=own, seeds=CURVE_SEEDS[n])
     unseen = {"noted": False, "shown": False}
-    groups["grid"] = Group(trials=[*grid.values()], seeds=GRID_SEEDS, **unseen)
-    groups["grid, few"] = Group(trials=[*few.values()], seeds=FEW_GRID_SEEDS, **unseen)
-    series = places | {"BitFit": curves["all"], "full": curves["full"], "grid": grid | few}
+    groups["grid"] = Group(trials=grid, seeds=GRID_SEEDS, **unseen)
+    groups["grid, few"] = Group(trials=few, seeds=FEW_GRID_SEEDS, **unseen)
+    series = places | {"BitFit": curves["all"], "full": curves["full"]}
+    series["grid"] = {own.label: own for own in (*grid, *few)}
     return Plan(trials=trials, series=series, groups=groups)
+
+
+def _tried(trial: Trial, what: str) -> Trial:
+    """The same with what is tried in its label."""
+    return replace(trial, label=f"{trial.label}, {what}")
 
 
 def _placed(trial: Trial, seed: int) -> Trial:

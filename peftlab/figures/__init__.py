@@ -1,14 +1,8 @@
 """Records as pictures and tables, each with its text."""
 
-from peftlab.figures.accuracy import (
-    accuracy_by_kind,
-    accuracy_dots,
-    fronts,
-    learning_curves,
-    sweep,
-    two_curves,
-)
+from peftlab.figures.accuracy import accuracy_by_kind, accuracy_dots, dots_by_row, fronts, sweep
 from peftlab.figures.bars import choice_bars, cost_bars, log_bars, memory_bars, mib
+from peftlab.figures.curves import bands, learning_curves, two_curves
 from peftlab.figures.forest import forest
 from peftlab.figures.matrices import against_chance, heat_map, overlap_maps, spectra
 from peftlab.figures.picture import (
@@ -45,9 +39,11 @@ __all__ = [
     "accuracy_by_kind",
     "accuracy_dots",
     "against_chance",
+    "bands",
     "canvas",
     "choice_bars",
     "cost_bars",
+    "dots_by_row",
     "forest",
     "fronts",
     "heat_map",

@@ -1,9 +1,8 @@
-"""Pictures of accuracies and losses: curves, dots of seeds, sweeps."""
+"""Pictures of accuracies: dots of seeds, sweeps over a size, fronts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -16,51 +15,11 @@ from peftlab.figures.picture import (
     TITLE,
     Picture,
     canvas,
+    colours_of,
     nothing,
     palette,
 )
 from peftlab.seeds import mean_and_spread
-
-
-def learning_curves(histories: Mapping[str, Mapping[str, Any]], smooth: int = 10) -> Picture:
-    """Two panels: the training loss of each run, and its accuracy on the validation split.
-
-    The loss is drawn as a running mean.
-
-    Args:
-        histories: `History.to_dict()` by label.
-        smooth: how many steps the running mean goes over.
-
-    Returns:
-        The picture; its alternative has the first and last loss and accuracy of each run.
-    """
-    if not histories:
-        return nothing("Learning curves", "no run to show")
-    figure, (left, right) = canvas(9, 3.2, columns=2)
-    said = []
-    for (label, history), colour in zip(histories.items(), _colours(histories), strict=True):
-        losses = history["losses"]
-        means = [
-            sum(losses[max(0, i - smooth + 1) : i + 1]) / min(i + 1, smooth)
-            for i in range(len(losses))
-        ]
-        left.plot(range(1, len(means) + 1), means, color=colour, label=label)
-        seen = history["validation"]
-        right.plot(
-            [v["step"] for v in seen], [100 * v["accuracy"] for v in seen], "o-", color=colour
-        )
-        end = f", validation accuracy {100 * seen[-1]['accuracy']:.1f} %" if seen else ""
-        said.append(
-            f"{label}: training loss {means[0]:.2f} to {means[-1]:.2f}{end}"
-            if means
-            else f"{label}: no step"
-        )
-    left.set_title("Training loss", **TITLE)
-    left.set(xlabel="step", ylabel=f"mean of {smooth} steps")
-    right.set_title("Validation accuracy", **TITLE)
-    right.set(xlabel="step", ylabel="%")
-    left.legend(frameon=False, fontsize=9)
-    return Picture(figure, "Learning curves. " + "; ".join(said) + ".")
 
 
 def accuracy_dots(
@@ -85,7 +44,7 @@ def accuracy_dots(
     figure, axes = canvas(7.5, 0.9 + 0.42 * len(groups))
     said = []
     for i, ((label, values), colour) in enumerate(
-        zip(groups.items(), _colours(groups), strict=True)
+        zip(groups.items(), colours_of(groups), strict=True)
     ):
         mean, spread = mean_and_spread([100 * v for v in values])
         axes.barh(i, mean, color=colour, alpha=0.35, height=0.6)
@@ -108,6 +67,47 @@ def accuracy_dots(
     return Picture(figure, f"{title}. " + "; ".join(said) + ".")
 
 
+def dots_by_row(
+    rows: Mapping[str, Mapping[str, Sequence[float]]], title: str, what: str = "test accuracy"
+) -> Picture:
+    """Two or more groups of dots in each row, such as worded and learnt prompts of a relation.
+
+    Each group has one colour in all rows.
+
+    Args:
+        rows: for each row and group accuracies from 0 to 1.
+        title: of the figure.
+        what: is shown, where it is another share than accuracy.
+
+    Returns:
+        The picture; its alternative has the lowest and highest number of each group.
+    """
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    if not names:
+        return nothing(title)
+    figure, axes = canvas(7.5, 1.3 + 0.5 * len(rows))
+    said = []
+    for k, (name, colour) in enumerate(zip(names, palette(len(names), ORANGE, BLUE), strict=True)):
+        lower = 0.4 * (k - (len(names) - 1) / 2) / max(1, len(names) - 1)
+        for i, (label, row) in enumerate(rows.items()):
+            if not (own := [100 * v for v in row.get(name, ())]):
+                continue
+            height = [i + lower] * len(own)
+            axes.plot([min(own), max(own)], height[:1] * 2, color=colour, linewidth=2, alpha=0.4)
+            axes.plot(own, height, "o", color=colour, alpha=0.6, markersize=5, clip_on=False)
+            said.append(f"{label}, {name}: {min(own):.1f} to {max(own):.1f} %")
+        axes.plot([], [], "o", color=colour, label=name)
+    axes.set_title(title, pad=22, **TITLE)
+    axes.set(xlabel=f"{what} in %", xlim=(-2, 102))
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.legend(
+        frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(names)
+    )
+    return Picture(figure, f"{title}. " + "; ".join(said) + ".")
+
+
 def accuracy_by_kind(kinds: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Picture:
     """Accuracy of each kind of sentence. Each kind has its own row of dots.
 
@@ -123,7 +123,7 @@ def accuracy_by_kind(kinds: Mapping[str, Mapping[str, Mapping[str, float]]]) -> 
         return nothing("Accuracy by kind", "this task does not say of which kind a sentence is")
     figure, axes = canvas(7.5, 1.1 + 0.46 * len(names))
     counts = {n: one["examples"] for values in kinds.values() for n, one in values.items()}
-    rows = list(zip(kinds.items(), _colours(kinds), strict=True))
+    rows = list(zip(kinds.items(), colours_of(kinds), strict=True))
     for k, ((label, values), colour) in enumerate(rows):
         lower = 0.5 * (k - (len(rows) - 1) / 2) / max(1, len(rows) - 1)  # no dot hides another
         axes.plot(
@@ -280,66 +280,3 @@ def fronts(
     axes.set(xlabel="trained parameters, without the head", ylabel="test error in %")
     axes.legend(frameon=False, fontsize=9)
     return Picture(figure, f"{title}. Mean test error by parameters: " + "; ".join(said) + ".")
-
-
-def two_curves(
-    curves: Mapping[str, Mapping[int, Sequence[float]]],
-    title: str,
-    xlabel: str,
-    what: str = "accuracy",
-) -> Picture:
-    """Accuracy of several settings over a size that grows, on a logarithmic scale.
-
-    Each setting has a line through its means. Each seed has its own dot.
-
-    Args:
-        curves: for each label and size the accuracies of the seeds, from 0 to 1.
-        title: of the figure.
-        xlabel: what the size is.
-        what: is shown, where it is another share than accuracy.
-
-    Returns:
-        The picture; its alternative has the mean at each size.
-
-    Raises:
-        ValueError: a size is not above 0.
-    """
-    if not any(curves.values()):
-        return nothing(title)
-    every_size = sorted({size for points in curves.values() for size in points})
-    if every_size[0] <= 0:
-        raise ValueError(
-            f"a logarithmic scale has no place for {xlabel} {every_size[0]}; sizes are above 0"
-        )
-    figure, axes = canvas(7.5, 3.2)
-    said = []
-    colours = palette(len(curves), BLUE, BLACK, ORANGE)
-    for (label, points), colour in zip(curves.items(), colours, strict=True):
-        sizes = sorted(points)
-        means = [100 * mean_and_spread(points[n])[0] for n in sizes]
-        axes.plot(sizes, means, "-", color=colour, label=label)
-        for n in sizes:
-            axes.plot(
-                [n] * len(points[n]), [100 * v for v in points[n]], "o", color=colour, alpha=0.5
-            )
-        reached = [f"{m:.1f} % at {n}" for n, m in zip(sizes, means, strict=True)]
-        said.append(f"{label}: {', '.join(reached) or 'no stored runs'}")
-    axes.set_xscale("log")
-    axes.set_xticks(every_size, [str(n) for n in every_size])
-    axes.minorticks_off()
-    axes.set_title(title, **TITLE)
-    axes.set(xlabel=xlabel, ylabel=f"{what} in %")
-    axes.legend(frameon=False, fontsize=9)
-    return Picture(figure, f"{title}. " + "; ".join(said) + ".")
-
-
-def _colours(labels: Mapping[str, Any]) -> list[str]:
-    """A colour for each label, no two the same; the first of each control always looks the same."""
-    controls = {"full": BLACK, "head": ORANGE, "random": RED}
-    chosen = {}
-    for label in labels:
-        if key := next((key for key in controls if key in label.lower()), None):
-            chosen[label] = controls.pop(key)
-    _, _, _, *free = palette(3 + len(labels) - len(chosen), BLACK, ORANGE, RED)
-    others = iter(free)
-    return [chosen.get(label) or next(others) for label in labels]

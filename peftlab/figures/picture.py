@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib
@@ -106,6 +106,25 @@ def palette(count: int, *first: str) -> list[str]:
     rainbow = matplotlib.colormaps["turbo"]
     colours += [to_hex(rainbow((i + 0.5) / more)) for i in range(more)]
     return colours[:count]
+
+
+def colours_of(labels: Iterable[str]) -> list[str]:
+    """A colour for each label, no two the same; the first of each control always looks the same.
+
+    Args:
+        labels: of one figure.
+
+    Returns:
+        The colours, in the order of the labels.
+    """
+    controls = {"full": BLACK, "head": ORANGE, "random": RED}
+    labels, chosen = list(labels), {}
+    for label in labels:
+        if key := next((key for key in controls if key in label.lower()), None):
+            chosen[label] = controls.pop(key)
+    _, _, _, *free = palette(3 + len(labels) - len(chosen), BLACK, ORANGE, RED)
+    others = iter(free)
+    return [chosen.get(label) or next(others) for label in labels]
 
 
 def nothing(title: str, why: str = "no stored runs of these settings") -> Picture:

@@ -101,6 +101,14 @@ CASES = {
         ({"a": {8: [0.5, 0.75], 1: [0.25]}, "b": {}}, "A title", "sentences"),
         ["A title. a: 25.0 % at 1, 62.5 % at 8; b: no stored runs."],
     ),
+    "bands": (
+        ({"a": {1: [0.25, 0.5], 8: [0.5, 0.75]}, "b": {}}, "A title", "epoch"),
+        ["A title. a: 37.5 % at 1, 62.5 % at 8; b: no stored runs."],
+    ),
+    "dots_by_row": (
+        ({"x": {"worded": [0.25, 0.75], "learnt": [0.5]}, "y": {"learnt": [1.0]}}, "A title"),
+        ["A title. x, worded: 25.0 to 75.0 %; x, learnt: 50.0 to 50.0 %; y, learnt: 100.0 to"],
+    ),
     "nothing": (("A title", "no reason"), ["A title: no reason."]),
 }
 EMPTY = {
@@ -117,13 +125,15 @@ EMPTY = {
     "log_bars": ({"a": 0.0}, "A title", "std", "change"),
     "choice_bars": ({}, [], "A title", "parameters"),
     "two_curves": ({"a": {}}, "A title", "sentences"),
+    "bands": ({"a": {}}, "A title", "epoch"),
+    "dots_by_row": ({"x": {}}, "A title"),
     "nothing": ("A title",),
 }
 every_figure = pytest.mark.parametrize("name", CASES)
 DRAWINGS = {
     "lora_update": ["frozen weight W", "A, 2 by 6", "B, 6 by 2", "alpha over r", "rank 2"],
     "adapter_layer": ["before the residual", "from D down to m", "near zero"],
-    "soft_prompt": ["P1 to P3", "taken off", "the state of [CLS]"],
+    "soft_prompt": ["P1 to P3", "taken off", "the state of the last token"],
     "template": ["two slots", "LSTM in both directions", "only these vectors are kept"],
     "method_map": ["(lab 01)", *(f"({n:02})" for n in range(2, 9))],  # all eight labs
 }
@@ -232,6 +242,30 @@ def test_learning_curves_are_running_means_and_the_validation_accuracy(drawn):
     assert points(left.lines) == [[(1, 3.0), (2, 2.0), (3, 1.5), (4, 1.25)]]
     assert points(right.lines) == [[(2, 62.5), (4, 87.5)]]
     assert left.get_title(loc="left") == "Training loss"
+
+
+def test_bands_are_the_interval_of_the_mean_around_its_curve(drawn):
+    (axes,) = drawn("bands", {"a": {1: [0.2, 0.4], 3: [0.5, 0.5]}}, "A title", "epoch")
+    assert points(axes.lines) == [[(1, pytest.approx(30.0)), (3, 50.0)]]
+    (band,) = axes.collections
+    ends = {x: sorted(y for at, y in band.get_paths()[0].vertices if at == x) for x in (1, 3)}
+    assert ends[3][0] == ends[3][-1] == 50.0
+    half = 12.706 * 10  # Student's t with one degree of freedom, times the standard error
+    assert ends[1][0] == pytest.approx(30 - half, abs=0.1)
+    assert ends[1][-1] == pytest.approx(30 + half, abs=0.1)
+
+
+def test_dots_by_row_keep_one_colour_for_each_group_and_no_group_hides_another(drawn):
+    rows = {"x": {"worded": [0.25, 0.75], "learnt": [0.5]}, "y": {"learnt": [1.0]}}
+    (axes,) = drawn("dots_by_row", rows, "A title")
+    dots = [
+        line for line in axes.lines if line.get_linestyle() == "None" and len(line.get_data()[0])
+    ]
+    worded, learnt, other = points(dots)
+    assert [x for x, _ in worded] == [25.0, 75.0] and worded[0][1] < learnt[0][1]
+    assert learnt == [(50.0, pytest.approx(0.2))] and other == [(100.0, pytest.approx(1.2))]
+    assert dots[1].get_color() == dots[2].get_color() != dots[0].get_color()
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["worded", "learnt"]
 
 
 def test_accuracy_dots_are_at_every_seed_and_bars_at_the_mean(drawn):

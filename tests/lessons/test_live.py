@@ -78,7 +78,36 @@ def test_a_task_without_prompts_of_one_relation_has_none_by_hand(name):
     assert p_tuning.by_hand(None, None, load_task(name)) == ({}, {})
 
 
-def test_prompts_by_hand_are_stored_for_one_backbone():
-    here = SimpleNamespace(backbone="lab-gpt-micro")
-    assert p_tuning.stored_by_hand(here).keys() == load_task("facts").prompts.keys()
-    assert p_tuning.stored_by_hand(SimpleNamespace(backbone="lab-bert")) == {}
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("is", "was", "The capital of [X] was [Y]."),
+        ("The", "", "Capital of [X] is [Y]."),
+        ("The", "this", "This capital of [X] is [Y]."),
+    ],
+)
+def test_one_word_of_a_prompt_changes(old, new, changed):
+    assert p_tuning_sweep.one_word("The capital of [X] is [Y].", old, new) == changed
+
+
+@pytest.mark.parametrize(("prompt", "times"), [("[X] has [Y].", 0), ("is [X] is [Y].", 2)])
+def test_a_word_that_a_prompt_does_not_have_once_cannot_be_changed(prompt, times):
+    with pytest.raises(ValueError, match=f"has the word 'is' {times} times; name a word that it"):
+        p_tuning_sweep.one_word(prompt, "is", "was")
+
+
+def test_each_word_of_a_prompt_is_left_out_once():
+    assert p_tuning_sweep.without_words("The capital of [X] is the [Y].") == {
+        "The": "Capital of [X] is the [Y].",
+        "capital": "The of [X] is the [Y].",
+        "of": "The capital [X] is the [Y].",
+        "is": "The capital of [X] the [Y].",
+        "the": "The capital of [X] is [Y].",
+    }
+    assert p_tuning_sweep.without_words("of [X] of [Y]") == {}
+
+
+def test_the_chosen_prompt_is_the_best_on_train_whatever_it_gets_on_test():
+    prompts = {"a": {"train": 0.4, "test": 0.9}, "b": {"train": 0.6, "test": 0.1}}
+    assert p_tuning.chosen(prompts) == "b"
+    assert p_tuning.chosen(prompts | {"c": {"train": 0.6, "test": 1.0}}) == "b"  # the first one

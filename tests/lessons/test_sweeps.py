@@ -35,6 +35,7 @@ from peftlab.lessons.adapter import sweep as adapter_sweep
 from peftlab.lessons.bitfit import sweep as bitfit_sweep
 from peftlab.lessons.lesson import Group, Place, Plan, sweep
 from peftlab.lessons.lora import sweep as lora_sweep
+from peftlab.lessons.p_tuning import sweep as p_tuning_sweep
 from peftlab.lessons.p_tuning_v2 import sweep as deep_sweep
 from peftlab.lessons.prefix_tuning import sweep as prefix_sweep
 from peftlab.lessons.prompt_tuning import sweep as prompt_sweep
@@ -74,7 +75,12 @@ PARAMETERS = {
         "examples": 500,
     },
     p_tuning_v2: {"prefix_length": 20, "learning_rate": 1e-1, "epochs": 5},
-    p_tuning: {"template": "[P*3] [X] [P*3] [Y]", "learning_rate": 3e-3, "epochs": 10},
+    p_tuning: {
+        "template": "[P*3] [X] [P*3] [Y]",
+        "learning_rate": 3e-3,
+        "epochs": 10,
+        "language_model": "smollm2",
+    },
     bitfit: {"sentences": 500, "learning_rate": 3e-3, "epochs": 6},
 }
 
@@ -480,6 +486,60 @@ def test_the_rates_of_lab_06_are_the_best_of_its_stored_grid():
     assert not set(deep_sweep.GRID_SEEDS) & {*deep_sweep.SEEDS, *deep_sweep.FEW_SEEDS}
 
 
+def test_the_rates_of_lab_05_are_the_best_of_its_stored_grids():
+    """On validation, with a seed that no figure shows; of rates that tie, the middle one."""
+    grid = stored("05_p_tuning_sweep")["grid"]
+    labels = p_tuning_sweep.ENCODERS | {"full": "full fine-tuning"}
+    ours = dict.fromkeys(labels, p_tuning_sweep.GRID) | {"full": p_tuning_sweep.FULL_GRID}
+    for where, grids, rates in (
+        ("", ours, p_tuning_sweep.RATES),
+        (" on lab-bert", ours, p_tuning_sweep.BERT_RATES),
+        (" on smollm2", p_tuning_sweep.LM_GRID, p_tuning_sweep.LM_RATES),
+    ):
+        for kind, chosen in rates.items():
+            own = {rate: grid[f"{labels[kind]}{where}, rate {rate:g}"] for rate in grids[kind]}
+            tied = [rate for rate, accuracy in own.items() if accuracy == max(own.values())]
+            assert chosen == tied[(len(tied) - 1) // 2]
+    best = max(p_tuning_sweep.ENCODERS, key=lambda kind: _best_of(grid, kind))
+    assert best == p_tuning_sweep.BEST
+    assert not set(p_tuning_sweep.GRID_SEEDS) & set(p_tuning_sweep.SEEDS)
+
+
+def _best_of(grid, kind):
+    label = p_tuning_sweep.ENCODERS[kind]
+    return max(v for name, v in grid.items() if name.startswith(f"{label} on smollm2"))
+
+
+def test_the_sweep_of_lab_05_asks_with_words_and_without_one_of_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(p_tuning_sweep, "answered", lambda model, tokenizer, examples: 0.5)
+    tried = Trial(label="P-Tuning, rate 0.1", method=HeadOnly(), learning_rate=0.1)
+    plan = Plan(
+        trials={"p_tuning": HEAD},
+        series={"grid": {tried.label: tried}},
+        groups={
+            "grid": Group(trials=[tried], seeds=(100,), shown=False),
+            "grid, language model": Group(
+                trials=[tried], seeds=(100,), shown=False, backbone="lab-gpt-micro"
+            ),
+        },
+    )
+    place = Place("lab-gpt-nano", "facts/capital", tmp_path)
+    monkeypatch.setattr(Plan, "tried", lambda plan, runs, place: {"a": 0.25})
+    found = p_tuning_sweep.findings(plan, [], place)
+    relations = load_task("facts").prompts
+    assert found["grid"] == {"a": 0.25}
+    for backbone in ("lab-gpt-nano", "lab-gpt-micro"):
+        assert found["worded"][backbone].keys() == relations.keys()
+        asked = {prompt: {"train": 0.5, "test": 0.5} for prompt in relations["young"]}
+        assert found["worded"][backbone]["young"] == asked
+        assert set(found["edits"][backbone].values()) == {0.5}
+        assert len(found["edits"][backbone]) == 8  # two prompts, and six that differ from them
+        without = found["without"][backbone]["capital"]
+        assert without["prompt"] == relations["capital"][0] and without["before"] == 0.5
+        assert without["after"] == dict.fromkeys(("The", "capital", "of", "is"), 0.5)
+
+
 def test_a_setting_in_two_groups_runs_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     backbone, task = arguments(tmp_path)
@@ -493,7 +553,7 @@ def test_a_setting_in_two_groups_runs_once(tmp_path, monkeypatch):
             "there": Group(trials=[again], seeds=SEEDS, task=other),
         },
     )
-    study = sweep(p_tuning.LESSON, plan, backbone, task)
+    study = sweep(replace(p_tuning.LESSON, findings=None), plan, backbone, task)
     assert [(run.label, run.task, run.seed) for run in study["runs"]] == [
         *((HEAD.label, task, seed) for seed in SEEDS),
         *(("the same", other, seed) for seed in SEEDS),

@@ -45,6 +45,45 @@ TEMPLATE_EMBEDDING = Exercise(
             lambda ids, table, slots: table[ids]
         ),
         "the slots are left out": lambda ids, table, slots: table[ids[ids >= 0]],
+        "the token 0 is taken for a slot; only negative ids are slots": (
+            lambda ids, table, slots: torch.where(
+                (ids <= 0)[:, None], slots[(-ids - 1) % len(slots)], table[ids.clamp(min=0)]
+            )
+        ),
+        "the token 0 is taken for the first slot; only negative ids are slots": (
+            lambda ids, table, slots: torch.where(
+                (ids <= 0)[:, None], slots[(-ids - 1).clamp(min=0)], table[ids.clamp(min=0)]
+            )
+        ),
+        "the slots are given out in the order of the text; the id says which one it is": (
+            lambda ids, table, slots: _filled(
+                ids, table, slots[((ids < 0).cumsum(0) - 1).clamp(min=0)]
+            )
+        ),
+        "a slot gets the word whose id is its number without the sign; its vector is in slots": (
+            lambda ids, table, slots: table[ids.abs()]
+        ),
+        "all slots stand behind; each stays where the template has it": (
+            lambda ids, table, slots: torch.cat([table[ids[ids >= 0]], slots])
+        ),
+        "the slots are zero; slot -k gets the k-th vector": (
+            lambda ids, table, slots: _filled(ids, table, torch.zeros(len(ids), slots.shape[1]))
+        ),
+        "every slot gets the word 0; slot -k gets the k-th vector": (
+            lambda ids, table, slots: table[ids.clamp(min=0)]
+        ),
+        "words and slots are exchanged: vectors belong where an id is negative": (
+            lambda ids, table, slots: torch.where(
+                (ids < 0)[:, None],
+                table[ids.clamp(min=0)],
+                slots[(-ids - 1).clamp(min=0)],
+            )
+        ),
+        "words and slots are added; a slot has no word": (
+            lambda ids, table, slots: (
+                table[ids.clamp(min=0)] + (ids < 0)[:, None] * slots[(-ids - 1).clamp(min=0)]
+            )
+        ),
     },
     praise="words where there are words, trained vectors in between: the model cannot tell which "
     "is which.",
@@ -73,6 +112,30 @@ ANSWER_STATE = Exercise(
         ),
         "the decoder is read behind the target": (
             lambda states, y: torch.stack([states[y + 1], states[y]])
+        ),
+        "both are read behind the target": (
+            lambda states, y: torch.stack([states[y + 1], states[y + 1]])
+        ),
+        "both are one place early; positions count from 0, as in the code": (
+            lambda states, y: torch.stack([states[y - 2], states[y - 1]])
+        ),
+        "the decoder is read two places before the target; the place just before it answers": (
+            lambda states, y: torch.stack([states[y - 2], states[y]])
+        ),
+        "the encoder is read at its first token, as for a classification; its mask answers": (
+            lambda states, y: torch.stack([states[y - 1], states[0]])
+        ),
+        "both are read at the first token, as for a classification": (
+            lambda states, y: torch.stack([states[0], states[0]])
+        ),
+        "both are read at the end of the sequence; the target may stand anywhere": (
+            lambda states, y: torch.stack([states[-1], states[-1]])
+        ),
+        "the states are averaged; one place has to answer": (
+            lambda states, y: torch.stack([states.mean(0), states.mean(0)])
+        ),
+        "the decoder's states are averaged; the place before the target answers": (
+            lambda states, y: torch.stack([states[:y].mean(0), states[y]])
         ),
     },
     praise="a decoder answers from the place before the target, which may well be a slot.",

@@ -1,133 +1,142 @@
-"""The template panel: place slots and an anchor around the input, and see what stored runs got."""
+"""The prompt box: ask in your own words, and see what a model answers for five subjects at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import ipywidgets as widgets
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from peftlab import figures
-from peftlab.figures.panel import Panel, Record, facts, percent, stored_accuracy
-from peftlab.methods.p_tuning.method import PTuning
-from peftlab.tasks.template import SUBJECT, abbreviate, parse
+from peftlab import anatomy, figures
+from peftlab.figures.panel import Panel, Record, facts, percent
+from peftlab.tasks import Task
+from peftlab.training.batches import IGNORED, answer_ids, collator, encode
+from peftlab.training.forward import answered
+
+SUBJECTS = 5
+SHOWN = 3  # answers for each of them
 
 
-@dataclass(frozen=True)
-class MeasuredTemplates:
-    """What the panel looks at. It is measured once, before the panel is made.
+class Asked(NamedTuple):
+    """A model that the box asks.
 
-    Args:
-        config: the backbone's config, for counts.
-        head: the task head, for counts.
-        anchors: words to choose from between input and target; "" for none.
-        target: "[Y]", or "" where a head answers.
-        accuracy: test accuracies from 0 to 1 by template. Each seed has one.
-        references: accuracies from 0 to 1 to compare with, by label.
+    Attributes:
+        model: a language model, of either kind.
+        tokenizer: of the model.
     """
 
-    config: Any
-    head: str | None
-    anchors: Sequence[str]
-    target: str
-    accuracy: Mapping[str, Sequence[float]]
-    references: Mapping[str, float]
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
 
 
-def template_record(measured: MeasuredTemplates, before: int, between: int, anchor: str) -> Record:
-    """Say what a template costs, and what it reached.
+@torch.no_grad()
+def answers_record(models: Mapping[str, Asked], data: Task, prompt: str, backbone: str) -> Record:
+    """Ask a model with a prompt, for the first five test subjects; nothing trains.
 
     Args:
-        measured: what was measured.
-        before: slots before the input.
-        between: slots behind it, before the anchor and the target.
-        anchor: a fixed word, or "".
+        models: by name.
+        data: one relation, whose subjects are asked about.
+        prompt: with [X] for the subject and [Y] for the answer.
+        backbone: name of one of the models.
 
     Returns:
-        The template; counts with the LSTM as prompt encoder; the accuracies of its stored runs, if
-        there are any. Without a slot there are no counts but a "problem".
+        For each subject the right answer, the likeliest next tokens with their probabilities, and
+        the probability of the right answer's first token. A prompt that cannot be asked gives none
+        of this but a "problem".
     """
-    first, second = (f"[P*{count}]" if count else "" for count in (before, between))
-    parts = (first, SUBJECT, second, anchor, measured.target)
-    text = " ".join(part for part in parts if part)
-    record = {
-        "template": text,
-        "stored": {name: list(own) for name, own in measured.accuracy.items()},
-        "references": dict(measured.references),
-    }
-    if not before + between:
-        return record | {"problem": "a template needs a slot: nothing of this one would train"}
-    count = PTuning(template=text).parameter_count(measured.config, measured.head)
-    return record | {
-        "trained": count.trained,
-        "kept": count.stored,
-        "accuracy": list(measured.accuracy.get(parse(text), [])),
-    }
+    record: Record = {"prompt": prompt, "backbone": backbone}
+    model, tokenizer = models[backbone]
+    try:
+        examples = data.rephrase(prompt).test[:SUBJECTS]
+        rows = encode(tokenizer, examples)
+    except ValueError as why:
+        return record | {"problem": str(why)}
+    model.eval()
+    writes = anatomy.head_of(model) == "causal_lm"
+    rows = [row | {"labels": _first(row["labels"])} for row in rows]
+    _, logits, labels = answered(model, collator(tokenizer, "right")(rows), writes)
+    place = (labels != IGNORED).int().argmax(1)
+    shares = logits[torch.arange(len(rows)), place].softmax(-1)  # (B, V)
+    best = shares.topk(SHOWN)
+    said = []
+    for i, example in enumerate(examples):
+        right = answer_ids(tokenizer, example.references[0])[0]
+        said.append(
+            {
+                "subject": example.tags["subject"],
+                "answer": example.references[0],
+                "right": shares[i, right].item(),
+                "solved": best.indices[i, 0].item() == right,
+                "says": [
+                    [tokenizer.decode([token]).strip(), share]
+                    for token, share in zip(
+                        best.indices[i].tolist(), best.values[i].tolist(), strict=True
+                    )
+                ],
+            }
+        )
+    return record | {"answers": said}
 
 
-def draw_template(record: Record) -> str:
+def _first(labels: Sequence[int]) -> list[int]:
+    """The labels without those behind the first one."""
+    first = next(i for i, label in enumerate(labels) if label != IGNORED)
+    return [label if i == first else IGNORED for i, label in enumerate(labels)]
+
+
+def draw_answers(record: Record) -> str:
     """Draw the record as a table and a picture.
 
     Args:
-        record: as `template_record` gives it.
+        record: as `answers_record` gives it.
 
     Returns:
         HTML.
     """
-    rows = {"template": record["template"]}
     if "problem" in record:
-        rows["problem"] = record["problem"]
-    else:
-        rows |= {
-            "trained, with an LSTM as prompt encoder": f"{record['trained']:,}",
-            "stored afterwards": f"{record['kept']:,}",
-            **stored_accuracy(record["accuracy"]),
+        told = {"prompt": record["prompt"], "problem": record["problem"]}
+        return facts(told, figures.nothing("Answers", "this prompt cannot be asked"))
+    rows = [
+        {
+            "subject": one["subject"],
+            "right answer": one["answer"],
+            "likeliest next tokens": ", ".join(f"{w} {percent(p)}" for w, p in one["says"]),
+            "first token right": "yes" if one["solved"] else "no",
         }
-    rows |= {label: percent(accuracy) for label, accuracy in record["references"].items()}
-    means = {
-        name: round(100 * sum(own) / len(own), 1) for name, own in record["stored"].items() if own
-    }
-    if means:
-        short = {_short(name): mean for name, mean in means.items()}
-        chosen = [] if "problem" in record else [_short(parse(record["template"]))]
-        picture = figures.choice_bars(
-            short, chosen, "Test accuracy of the stored templates, in %", "%"
-        )
-    else:
-        picture = figures.nothing("Test accuracy of the stored templates")
-    return facts(rows, picture)
+        for one in record["answers"]
+    ]
+    table = figures.Table(rows, caption=f"{record['backbone']}: {record['prompt']}")
+    bars = {one["subject"]: round(100 * one["right"], 1) for one in record["answers"]}
+    solved = [one["subject"] for one in record["answers"] if one["solved"]]
+    title = "Probability of the right answer's first token; blue: it is the likeliest"
+    return table._repr_html_() + figures.choice_bars(bars, solved, title, "%")._repr_html_()
 
 
-def _short(template: str) -> str:
-    """A template for the axis of a figure, a line for each of its parts."""
-    return "\n".join(abbreviate(template))
-
-
-def template_panel(measured: MeasuredTemplates) -> Panel:
-    """Place up to six slots on either side of the input, and choose an anchor.
-
-    Moving a control trains nothing.
+def prompt_box(models: Mapping[str, Asked], data: Task, prompts: Sequence[str]) -> Panel:
+    """Write a prompt, or choose one, and read the answers of a model. Nothing trains.
 
     Args:
-        measured: what was measured.
+        models: by name, at least one.
+        data: one relation, whose subjects are asked about.
+        prompts: offered beside the learner's own, at least one.
 
     Returns:
         The panel.
     """
     controls = {
-        "before": widgets.IntSlider(value=3, min=0, max=6, description="slots before"),
-        "between": widgets.IntSlider(value=3, min=0, max=6, description="slots behind"),
-        "anchor": widgets.Dropdown(
-            options=[(anchor or "none", anchor) for anchor in measured.anchors],
-            value=measured.anchors[0],
-            description="anchor",
+        "prompt": widgets.Combobox(
+            value=prompts[0],
+            options=list(prompts),
+            description="prompt",
+            continuous_update=False,
+            ensure_option=False,
+            layout=widgets.Layout(width="34em"),
         ),
+        "backbone": widgets.Dropdown(options=list(models), description="model"),
     }
     return Panel(
-        partial(template_record, measured),
-        draw_template,
-        controls,
-        "Where do the slots have to stand?",
+        partial(answers_record, models, data), draw_answers, controls, "Ask in your own words"
     )

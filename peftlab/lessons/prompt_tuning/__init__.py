@@ -2,7 +2,14 @@
 
 from peftlab.lessons.lesson import Lesson
 from peftlab.lessons.prompt_tuning import claims, drawing, exercises, panel
-from peftlab.lessons.prompt_tuning.sweep import by_size, fact_prompt, findings, plan, start_of
+from peftlab.lessons.prompt_tuning.sweep import (
+    by_size,
+    fact_prompt,
+    false_facts,
+    findings,
+    plan,
+    start_of,
+)
 from peftlab.methods.prompt_tuning.method import PromptTuning
 
 __all__ = [
@@ -12,6 +19,7 @@ __all__ = [
     "drawing",
     "exercises",
     "fact_prompt",
+    "false_facts",
     "panel",
     "start_of",
 ]

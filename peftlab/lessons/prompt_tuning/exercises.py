@@ -54,6 +54,23 @@ PROMPT_BATCH = Exercise(
         "there is one new column; the prompt has P": (
             lambda mask, labels, P: _front(mask, labels, 1, 1, IGNORED)
         ),
+        "the mask is all ones, so that the padding is looked at, too; keep the mask of the text": (
+            lambda mask, labels, P: _front(torch.ones_like(mask), labels, P, 1, IGNORED)
+        ),
+        "the new columns repeat the first ones of mask and labels; they are 1 and -100": (
+            lambda mask, labels, P: torch.stack(
+                [torch.cat([own[:, :1].expand(-1, P), own], 1) for own in (mask, labels)]
+            )
+        ),
+        "all labels are -100, so that nothing is learnt; the text keeps its own": (
+            lambda mask, labels, P: _front(mask, torch.full_like(labels, IGNORED), P, 1, IGNORED)
+        ),
+        "the labels are moved by one; the model does that itself": (
+            lambda mask, labels, P: _front(mask, labels.roll(-1, 1), P, 1, IGNORED)
+        ),
+        "the prompt takes the place of the text's first columns; it stands before them": (
+            lambda mask, labels, P: _front(mask[:, P:], labels[:, P:], P, 1, IGNORED)
+        ),
     },
     praise="ones in the mask, so that the text can look at the prompt, and -100 in the labels, so "
     "that nobody asks what word a virtual token is.",
@@ -101,6 +118,12 @@ PROMPT_STEP = Exercise(
         "the prompt starts at zero; it starts with the rows of ids": (
             lambda table, ids, gradient, rate: torch.cat([-rate * gradient, table])
         ),
+        "the table comes first; return the prompt, and the table below it": (
+            lambda table, ids, gradient, rate: torch.cat([table, table[ids] - rate * gradient])
+        ),
+        "the step is divided by the rate; it is multiplied by it": (
+            lambda table, ids, gradient, rate: _stepped(table, ids, -gradient / rate)
+        ),
     },
     praise="the prompt starts as words, and goes its own way: the vocabulary stays.",
     in_place="that is a word of the vocabulary in every text; give the prompt a copy of the rows",
@@ -133,6 +156,23 @@ MIXED_PROMPTS = Exercise(
         ),
         "the prompts are given out in turn; `task` says which one a row gets": (
             lambda prompts, task, x: torch.cat([prompts[torch.arange(len(x)) % len(prompts)], x], 1)
+        ),
+        "the tasks are numbered from 1; task 0 is the first prompt": (
+            lambda prompts, task, x: torch.cat([prompts[task - 1], x], 1)
+        ),
+        "the tasks are sorted; row i has the prompt of task[i]": (
+            lambda prompts, task, x: torch.cat([prompts[task.sort().values], x], 1)
+        ),
+        "every row has the prompt of the last row's task; each has its own": (
+            lambda prompts, task, x: torch.cat([prompts[task[-1]].expand(len(x), -1, -1), x], 1)
+        ),
+        "the prompts are added to the first tokens; they stand before them": (
+            lambda prompts, task, x: torch.cat(
+                [x[:, : prompts.shape[1]] + prompts[task], x[:, prompts.shape[1] :]], 1
+            )
+        ),
+        "the prompt takes the place of the first tokens; it stands before them": (
+            lambda prompts, task, x: torch.cat([prompts[task], x[:, prompts.shape[1] :]], 1)
         ),
         "every row has all prompts; each has the one of its task": (
             lambda prompts, task, x: torch.cat([prompts.flatten(0, 1).expand(len(x), -1, -1), x], 1)

@@ -21,10 +21,11 @@ from peftlab.methods.prompt_tuning.method import PromptTuning, token_ids
 from peftlab.runs.separation import PROMPTED
 from peftlab.runs.trial import Run, Trial
 from peftlab.tasks import Task, load_task
-from peftlab.training import train
+from peftlab.training import evaluate, train
 
 VOTED = "facts/capital"  # what ensembles of prompts answer
 VOTERS = 5  # prompts in an ensemble
+FALSE, FALSE_EPOCHS = 8, 150  # wrong capitals that a prompt is taught, and passes over them
 SIZES = ("lab-gpt-nano", "lab-gpt-micro", "lab-gpt-small")
 
 
@@ -197,6 +198,62 @@ def fact_prompt(lab: Session, relation: str) -> FactPrompt:
     rate = voter.learning_rate
     train(attachment, tokenizer, data, learning_rate=rate, epochs=8, seed=lab.seed, progress=False)
     return FactPrompt(soft_prompt(attachment).prompt.detach(), attachment, tokenizer, data)
+
+
+class Taught(NamedTuple):
+    """What a prompt that was trained on wrong facts says.
+
+    Args:
+        facts: pairs of a subject and the wrong answer that was taught.
+        learnt: the share of them that the model now gives, from 0 to 1.
+        others: the share of right answers for the subjects of test, which nobody taught.
+        before: the same with a prompt that was trained on right facts.
+    """
+
+    facts: list[tuple[str, str]]
+    learnt: float
+    others: float
+    before: float
+
+
+def false_facts(lab: Session, honest: FactPrompt) -> Taught:
+    """Train a prompt now on wrong capitals: eight countries, each with the capital of the next.
+
+    Args:
+        lab: whose seed and plan count.
+        honest: a prompt for the capital, on the backbone that is taught; it is left as it was.
+
+    Returns:
+        What the model says with the new prompt.
+    """
+    data = honest.data
+    taught = data.train[:FALSE]
+    wrong = [*taught[1:], taught[0]]
+    taught = tuple(
+        replace(example, references=other.references)
+        for example, other in zip(taught, wrong, strict=True)
+    )
+    voter = lab.plan.series["voter"]["voter"]
+    model, tokenizer = load_backbone(PROMPTED, data)
+    torch.manual_seed(lab.seed)
+    attachment = voter.method.attach(model)
+    train(
+        attachment,
+        tokenizer,
+        replace(data, train=taught),
+        learning_rate=voter.learning_rate,
+        epochs=FALSE_EPOCHS,
+        batch_size=FALSE,
+        seed=lab.seed,
+        validate=FALSE_EPOCHS,
+        progress=False,
+    )
+    return Taught(
+        [(example.tags["subject"], example.references[0]) for example in taught],
+        evaluate(model, tokenizer, taught).accuracy,
+        evaluate(model, tokenizer, data.test).accuracy,
+        evaluate(honest.attachment.model, tokenizer, data.test).accuracy,
+    )
 
 
 def _mass(trial: Trial, seed: int, place: Place) -> list[float]:

@@ -90,10 +90,15 @@ def swing(record: Record, key: str, without: Mapping[str, Mapping[str, Any]], se
     before = [own["before"] for own in known.values()]
     after = [min(own["after"].values()) for own in known.values()]
     lost = [100 * (1 - b / a) for a, b in zip(before, after, strict=True)]
+    text = "generated" if key == "swing" else "real"
     return compare(
         record,
         key,
-        [measured("lost with the dearest word", lost, -LOST, OF_RIGHT, over="relations")],
+        [
+            measured(
+                f"lost with the dearest word, {text} text", lost, -LOST, OF_RIGHT, over="relations"
+            )
+        ],
         [seed],
         shown=percent({"the whole prompt": before, "without its dearest word": after}),
         numbers={name: dict(own) for name, own in known.items()},

@@ -12,8 +12,10 @@ from peftlab import anatomy
 from peftlab.anatomy.catalog import CATALOG, catalog_config, folder_config
 from peftlab.cli.main import Refused
 from peftlab.methods import COUNTED
-from peftlab.methods.base import Described
+from peftlab.methods.base import Described, Method
+from peftlab.methods.budget import closest
 from peftlab.methods.hyperparameters import declared
+from peftlab.tasks.template import abbreviate
 from peftlab.text import text_table
 
 
@@ -45,6 +47,12 @@ from peftlab.text import text_table
     type=click.IntRange(min=1),
     help="Labels of a classification head.",
 )
+@click.option(
+    "--budget",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Give each method the size that trains about N parameters, without the head.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def count(
     backbone: str,
@@ -52,12 +60,14 @@ def count(
     options: tuple[str, ...],
     head: str | None,
     labels: int,
+    budget: int | None,
     as_json: bool,
 ) -> None:
     """Count what a method trains and stores, in closed form: no model is loaded.
 
     \b
     Example: peftlab count --backbone gpt3-175b --method lora -o rank=4 -o targets=query,value
+    Example: peftlab count --backbone minilm --budget 100000
     """
     try:
         if options and method is None:
@@ -65,7 +75,7 @@ def count(
         config, head = _architecture(backbone, head, labels)
         rows = [
             {"method": name, "backbone_name": backbone, "head_name": head}
-            | _counted(COUNTED[name], options, config, head)
+            | _counted(COUNTED[name], options, config, head, budget)
             for name in ([method] if method else COUNTED)
         ]
         if all("refused" in row for row in rows):
@@ -77,7 +87,7 @@ def count(
     else:
         labelled = f", {labels} labels" if head and head.endswith("classification") else ""
         click.echo(f"{backbone}, {head or 'no head'}{labelled}\n")
-        click.echo(_table(rows))
+        click.echo(_table(rows, budget is not None))
 
 
 def _architecture(backbone: str, head: str | None, labels: int) -> tuple[Any, str | None]:
@@ -94,11 +104,19 @@ def _architecture(backbone: str, head: str | None, labels: int) -> tuple[Any, st
 
 
 def _counted(
-    kind: type[Described], options: tuple[str, ...], config: Any, head: str | None
+    kind: type[Described],
+    options: tuple[str, ...],
+    config: Any,
+    head: str | None,
+    budget: int | None,
 ) -> dict[str, Any]:
     """The settings of one method and its count, or the reason why there is none."""
     method = kind(**hyperparameters(kind, options))
     try:
+        if budget is not None:
+            if not isinstance(method, Method):
+                raise ValueError("a student trains all of itself; leave --budget out")
+            method = closest(method, config, head, budget).method
         found = method.parameter_count(config, head).to_dict()
     except ValueError as error:
         found = {"refused": str(error)}
@@ -144,10 +162,11 @@ _COLUMNS = {
 }
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _table(rows: list[dict[str, Any]], sized: bool) -> str:
     """Counts as aligned text. Each method has its own line; refusals stand below them."""
     lines = [
         {"method": row["method"]}
+        | ({"with": _size(row)} if sized else {})
         | {
             name.replace("_mib", " MiB"): "-" if "refused" in row else form.format(row[name])
             for name, form in _COLUMNS.items()
@@ -155,4 +174,17 @@ def _table(rows: list[dict[str, Any]]) -> str:
         for row in rows
     ]
     refusals = [f"{row['method']}: {row['refused']}" for row in rows if "refused" in row]
-    return "\n".join([text_table(lines, right=set(lines[0]) - {"method"}), *refusals])
+    return "\n".join([text_table(lines, right=set(lines[0]) - {"method", "with"}), *refusals])
+
+
+def _size(row: dict[str, Any]) -> str:
+    """What was chosen to meet a budget, as it is written on the command line."""
+    kind, values = COUNTED[row["method"]], row["hyperparameters"]
+    name = kind().size_name if issubclass(kind, Method) else None
+    name = name or next((key for key, own in declared(kind).items() if own.counts), None)
+    if "refused" in row or name is None:
+        return "-"
+    value = values[name]
+    if name == "template":
+        return " ".join(abbreviate(value))
+    return f"{name}={','.join(value) if isinstance(value, tuple) else value}"

@@ -6,12 +6,14 @@ This file imports neither torch nor transformers, so that counting answers at on
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from peftlab import anatomy
 from peftlab.anatomy import ParameterCount
 from peftlab.methods.hyperparameters import declared
+from peftlab.methods.kinds import Number
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
@@ -127,6 +129,50 @@ class Method(Described):
             head=anatomy.head_parameters(config, head),
             backbone=anatomy.backbone_parameters(config, head),
         )
+
+    @property
+    def size_name(self) -> str | None:
+        """The hyperparameter that makes the method larger, such as "rank"; None if it has none.
+
+        It is the first whole number that counts.
+        """
+        for name, own in declared(self).items():
+            if isinstance(own, Number) and own.integer and own.counts:
+                return name
+        return None
+
+    @property
+    def positions(self) -> int:
+        """How many positions it takes from the text; most methods take none."""
+        return 0
+
+    def resized(self, size: int) -> Self:
+        """Make the method larger or smaller; its other hyperparameters stay.
+
+        Args:
+            size: of the hyperparameter `size_name`, at least 1.
+
+        Returns:
+            The method with that size.
+
+        Raises:
+            ValueError: the method has no size.
+        """
+        if self.size_name is None:
+            raise ValueError(f"{self.title} has no size; it trains what it trains")
+        return dataclasses.replace(self, **{self.size_name: size})
+
+    def alternatives(self, config: Any, head: str | None) -> Sequence[Self]:
+        """List what a method without a size can be on a backbone.
+
+        Args:
+            config: see `parameter_count`.
+            head: see `parameter_count`.
+
+        Returns:
+            At least one method.
+        """
+        return [self]
 
     @classmethod
     def named_as_today(cls, stored: dict[str, Any]) -> dict[str, Any]:

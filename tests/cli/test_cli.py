@@ -267,6 +267,27 @@ def test_the_head_can_be_chosen_and_left_out():
     assert (tagged["head_name"], tagged["head"]) == ("token_classification", 9 * 385)
 
 
+def test_count_gives_every_method_the_size_that_a_budget_buys():
+    table = invoke("count", "--budget", "100000").stdout.splitlines()[3:]
+    lines = {line.split()[0].rstrip(":"): line for line in table}  # a refusal stands below
+    assert "rank=11" in lines["lora"] and "101,376" in lines["lora"]
+    assert "biases=all" in lines["bitfit"] and "bottleneck=9" in lines["adapter"]
+    assert "the smallest size trains 22,713,216" in lines["full"]
+    assert "leave --budget out" in lines["distillation"]
+    arguments = ("--budget", 9000, "--method", "p_tuning", "-o", "prompt_encoder=none")
+    assert "P11 X P12" in invoke("count", *arguments).stdout
+    found = count(*arguments)
+    assert found["hyperparameters"]["template"].count("[P]") == 23
+    assert found["trained"] == 23 * 384
+
+
+def test_count_says_in_one_line_what_the_smallest_budget_is():
+    result = invoke("count", "--method", "lora", "--budget", "10")
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert "more than the budget of 10; give a budget of 9216 or more" in line
+
+
 def test_a_local_folder_is_counted_like_its_architecture(tmp_path):
     transformers_config("minilm").save_pretrained(tmp_path)
     folder = count("--backbone", tmp_path, "--method", "lora")

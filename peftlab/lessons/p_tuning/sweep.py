@@ -241,7 +241,16 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
 def answered(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: tuple[Example, ...]
 ) -> float:
-    """The share of answers that a model gives right, from 0 to 1; see `evaluate`."""
+    """Measure the share of answers that a model gives right; see `evaluate`.
+
+    Args:
+        model: with the head that the examples need.
+        tokenizer: of the model.
+        examples: at least one.
+
+    Returns:
+        From 0 to 1.
+    """
     return evaluate(model, tokenizer, examples).accuracy
 
 
@@ -261,7 +270,14 @@ def edited(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[s
 
 
 def last_word(prompt: str) -> str:
-    """Find the word before the answer of a prompt, such as "is" in "The capital of [X] is [Y]."."""
+    """Find the word before the answer of a prompt.
+
+    Args:
+        prompt: such as "The capital of [X] is [Y]."
+
+    Returns:
+        The word, such as "is".
+    """
     return prompt.partition("[Y]")[0].split()[-1]
 
 

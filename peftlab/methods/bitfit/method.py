@@ -25,8 +25,8 @@ the weights of the blocks' linear maps; theirs from all parameters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from itertools import combinations, groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
@@ -82,6 +82,20 @@ class BitFit(Method):
     )
     control: str | None = choice(None, "random", "rows_columns", "norms", "gains", counts=True)
     seed: int = whole(0, low=0, high=2**63 - 1)
+
+    def alternatives(self, config: Any, head: str | None) -> list[BitFit]:
+        """List every choice of kinds of bias that the backbone has; see `Method.alternatives`."""
+        if self.control == "norms":
+            return [self]
+        kinds = []
+        for kind in (*KINDS, OUTSIDE):
+            try:
+                replace(self, biases=(kind,)).parameter_count(config, head)
+            except ValueError:
+                continue  # this backbone has no such bias
+            kinds.append(kind)
+        some = (own for n in range(1, len(kinds)) for own in combinations(kinds, n))
+        return [replace(self, biases=own) for own in (*some, ("all",))]
 
     def _chosen(
         self,

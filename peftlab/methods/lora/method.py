@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -90,6 +90,12 @@ class LoRA(Method):
                 f"rank must give one rank for each of {', '.join(self.targets)}; "
                 f"got {dict(self.rank)!r}"
             )
+
+    def resized(self, size: int) -> LoRA:
+        """Give it another rank, with the same scaling alpha / r; see `Method.resized`."""
+        if isinstance(self.rank, Mapping):
+            raise ValueError(f"one rank for all targets can be resized, not {dict(self.rank)!r}")
+        return replace(self, rank=size, alpha=self.alpha * size / self.rank)
 
     def _added(self, config: Any, head: str | None) -> int:
         """r (d_in + d_out) for each adapted projection."""

@@ -25,8 +25,9 @@ Differs from the authors' code: theirs draws the free vectors from N(0, 1) as ou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from peftlab import anatomy
@@ -110,6 +111,32 @@ class PTuning(Method):
     def slots(self) -> int:
         """P, the number of [P] in the template."""
         return self.template.count(SLOT)
+
+    @property
+    def size_name(self) -> str:
+        """The template, by the number of its slots."""
+        return "template"
+
+    @property
+    def positions(self) -> int:
+        """P, the slots; the words of the template come on top."""
+        return self.slots
+
+    def resized(self, size: int) -> PTuning:
+        """Give it another number of slots, spread evenly over the places where it has some now.
+
+        Args:
+            size: slots in all, at least 1; the last places get the ones that are left over.
+
+        Returns:
+            The method with that many slots.
+        """
+        runs = re.split(rf"({re.escape(SLOT)}(?: {re.escape(SLOT)})*)", self.template)
+        places = range(1, len(runs), 2)
+        for i, place in enumerate(places):
+            share = (size + i) // len(places)
+            runs[place] = " ".join([SLOT] * share)
+        return replace(self, template="".join(runs))
 
     def prepare(self, task: Task) -> Task:
         """Put the template around the texts of a task.

@@ -123,6 +123,11 @@ class PrefixTuning(Method):
     init_tokens: tuple[int, ...] = own((), _ids)
     infix_after: int | None = number(None, low=0, integer=True, example=5)
 
+    @property
+    def positions(self) -> int:
+        """P, where the tokens' positions start behind the rows."""
+        return self.prefix_length if self.shift_positions else 0
+
     def _widths(self, config: Any, head: str | None) -> dict[str, dict[str, tuple[int, int]]]:
         """The attention modules that get rows, by stack."""
         anatomy.check_head(config, head)

@@ -114,6 +114,11 @@ class PromptTuning(Method):
                 f"write prompt_length={len(tokens)} or more"
             )
 
+    @property
+    def positions(self) -> int:
+        """P."""
+        return self.prompt_length
+
     def _added(self, config: Any, head: str | None) -> int:
         """P D."""
         anatomy.check_head(config, head)

@@ -29,6 +29,7 @@ def _bert(d: int, layers: int, vocab: int = 30522, **other: Any) -> dict[str, An
 
 def _roberta(d: int, layers: int) -> dict[str, Any]:
     other = {"model_type": "roberta", "max_position_embeddings": 514, "type_vocab_size": 1}
+    other["pad_token_id"] = 1  # positions begin behind it
     return _bert(d, layers, vocab=50265, **other)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from peftlab.methods import COUNTED
 from peftlab.methods.base import Described, Method
 from peftlab.methods.budget import closest
 from peftlab.methods.hyperparameters import declared
-from peftlab.tasks.template import abbreviate
 from peftlab.text import text_table
 
 
@@ -87,7 +87,7 @@ def count(
     else:
         labelled = f", {labels} labels" if head and head.endswith("classification") else ""
         click.echo(f"{backbone}, {head or 'no head'}{labelled}\n")
-        click.echo(_table(rows, budget is not None))
+        click.echo(_table(rows, budget))
 
 
 def _architecture(backbone: str, head: str | None, labels: int) -> tuple[Any, str | None]:
@@ -111,7 +111,10 @@ def _counted(
     budget: int | None,
 ) -> dict[str, Any]:
     """The settings of one method and its count, or the reason why there is none."""
-    method = kind(**hyperparameters(kind, options))
+    given = hyperparameters(kind, options)
+    method = kind(**given)
+    if budget is not None and (size := _size_name(kind)) in given:
+        raise ValueError(f"-o {size} and --budget both say how large {kind.name} is; give one")
     try:
         if budget is not None:
             if not isinstance(method, Method):
@@ -162,29 +165,38 @@ _COLUMNS = {
 }
 
 
-def _table(rows: list[dict[str, Any]], sized: bool) -> str:
-    """Counts as aligned text. Each method has its own line; refusals stand below them."""
+def _table(rows: list[dict[str, Any]], budget: int | None) -> str:
+    """Counts as aligned text. Each method has its own line; remarks stand below them."""
     lines = [
         {"method": row["method"]}
-        | ({"with": _size(row)} if sized else {})
+        | ({} if budget is None else {"with": _size(row)})
         | {
             name.replace("_mib", " MiB"): "-" if "refused" in row else form.format(row[name])
             for name, form in _COLUMNS.items()
         }
         for row in rows
     ]
-    refusals = [f"{row['method']}: {row['refused']}" for row in rows if "refused" in row]
-    return "\n".join([text_table(lines, right=set(lines[0]) - {"method", "with"}), *refusals])
+    remarks = [f"{row['method']}: {row['refused']}" for row in rows if "refused" in row]
+    remarks += [
+        f"{row['method']}: even its largest size trains {row['trained']:,}"
+        for row in rows
+        if budget is not None and row.get("trained", budget) < 0.9 * budget
+    ]
+    return "\n".join([text_table(lines, right=set(lines[0]) - {"method", "with"}), *remarks])
+
+
+def _size_name(kind: type[Described]) -> str | None:
+    """The hyperparameter that a budget chooses: a size, or whatever counts."""
+    name = kind().size_name if issubclass(kind, Method) else None
+    return name or next((key for key, own in declared(kind).items() if own.counts), None)
 
 
 def _size(row: dict[str, Any]) -> str:
     """What was chosen to meet a budget, as it is written on the command line."""
-    kind, values = COUNTED[row["method"]], row["hyperparameters"]
-    name = kind().size_name if issubclass(kind, Method) else None
-    name = name or next((key for key, own in declared(kind).items() if own.counts), None)
+    name = _size_name(COUNTED[row["method"]])
     if "refused" in row or name is None:
         return "-"
-    value = values[name]
+    value = row["hyperparameters"][name]
     if name == "template":
-        return " ".join(abbreviate(value))
+        value = re.sub(r"\[P\]( \[P\])+", lambda m: f"[P*{m[0].count('P')}]", value)
     return f"{name}={','.join(value) if isinstance(value, tuple) else value}"

@@ -55,7 +55,8 @@ class Exercise:
         praise: what the learner reads when the attempt is right.
         in_place: what the learner reads when the attempt changes one of its inputs.
         neutral: values that take an input out of the formula, see `diagnose`.
-        hint: what the learner reads beside a RuntimeError, which is torch's for wrong sizes.
+        hint: what the learner reads beside a RuntimeError or an IndexError, which are torch's for
+            wrong sizes and places.
         infinite: where the learner is told to look when the answer holds NaN or infinity.
     """
 
@@ -93,7 +94,7 @@ class Exercise:
                 return Feedback(OPEN, "write the body of the function, then run this cell again")
             raised = f"{type(error).__name__}: {str(error).rstrip('.')}".rstrip(": ")
             said = f"your function raised {raised}. It was given {_said(inputs)}."
-            hint = self.hint if isinstance(error, RuntimeError) else ""
+            hint = self.hint if isinstance(error, RuntimeError | IndexError) else ""
             return Feedback(WRONG, f"{said} {hint}".rstrip())
         if answer is None or answer is ...:
             return Feedback(

@@ -16,7 +16,8 @@ from peftlab import anatomy
 from peftlab.methods.base import Method
 from peftlab.refuse import require_number
 
-TEXT = 2  # positions that a text needs at least
+TEXT = 16  # positions that are left to a text at least, its special tokens among them
+MOST = 100_000  # where nothing else ends a size
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def closest(method: Method, config: Any, head: str | None, budget: int) -> Fit:
 
     Returns:
         The method and what it trains, below or above the budget; of two that are equally close the
-        smaller one. Where even its largest size trains less, it is that one.
+        smaller one. Where even its largest size trains less, it is that one; no size is above
+        `MOST`.
 
     Raises:
         TypeError: `budget` is no whole number.
@@ -77,6 +79,8 @@ def _by_size(
 
     def enough(size: int) -> bool:
         """Whether this size reaches the budget, or does not fit any more."""
+        if size > MOST:
+            return True
         own = method.resized(size)
         try:
             found[size] = _count(own, config, head), own

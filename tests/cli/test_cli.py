@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 
 from peftlab import __version__, paths
-from peftlab.anatomy.catalog import catalog_config
+from peftlab.anatomy.catalog import CATALOG, catalog_config
 from peftlab.backbones import transformers_config
 from peftlab.cli import main
 from peftlab.methods import COUNTED
@@ -269,16 +269,29 @@ def test_the_head_can_be_chosen_and_left_out():
 
 def test_count_gives_every_method_the_size_that_a_budget_buys():
     table = invoke("count", "--budget", "100000").stdout.splitlines()[3:]
-    lines = {line.split()[0].rstrip(":"): line for line in table}  # a refusal stands below
+    lines = {line.split()[0].rstrip(":"): line for line in reversed(table)}  # remarks are below
     assert "rank=11" in lines["lora"] and "101,376" in lines["lora"]
     assert "biases=all" in lines["bitfit"] and "bottleneck=9" in lines["adapter"]
-    assert "the smallest size trains 22,713,216" in lines["full"]
-    assert "leave --budget out" in lines["distillation"]
+    below = "\n".join(table)
+    assert "the smallest size trains 22,713,216" in below and "leave --budget out" in below
+    assert "bitfit: even its largest size trains 26,112" in below
     arguments = ("--budget", 9000, "--method", "p_tuning", "-o", "prompt_encoder=none")
-    assert "P11 X P12" in invoke("count", *arguments).stdout
+    assert "template=[P*11] [X] [P*12] [Y]" in invoke("count", *arguments).stdout
     found = count(*arguments)
     assert found["hyperparameters"]["template"].count("[P]") == 23
     assert found["trained"] == 23 * 384
+
+
+def test_count_takes_a_size_or_a_budget():
+    result = invoke("count", "--method", "lora", "--budget", 9999, "-o", "rank=4")
+    assert result.exit_code == 2
+    assert "-o rank and --budget both say how large lora is; give one" in result.stderr
+
+
+@pytest.mark.parametrize("backbone", [*CATALOG])
+def test_every_backbone_of_the_catalog_is_counted_with_and_without_a_budget(backbone):
+    for budget in ((), ("--budget", 10**12), ("--budget", 10**6)):
+        assert invoke("count", "--backbone", backbone, *budget).exit_code == 0
 
 
 def test_count_says_in_one_line_what_the_smallest_budget_is():

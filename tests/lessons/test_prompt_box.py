@@ -46,7 +46,14 @@ def test_a_subject_answers_alone_as_it_does_beside_others(models, data):
 
 @pytest.mark.parametrize(
     ("prompt", "why"),
-    [("", "once each"), ("The capital of France is [Y].", "once each"), ("[X] [X] [Y]", "2 times")],
+    [
+        ("", "once each"),
+        ("The capital of France is [Y].", "once each"),
+        ("[X] [X] [Y]", "2 times"),
+        ("[P*3] [X] [Y]", "for templates that train"),
+        ("[X2] [X] [Y]", "for templates that train"),
+        ("[X] is " + "very " * 100 + "[Y]", "write at most 300"),
+    ],
 )
 def test_a_prompt_that_cannot_be_asked_says_why(models, data, prompt, why):
     (name,) = models

@@ -11,8 +11,9 @@ from peftlab.lessons.exercise import Exercise
 
 
 def _slot_inputs(draw: torch.Generator) -> dict[str, Any]:
+    ids = torch.tensor([-2, -1, 7, 0, -3, 5, -4])  # 0 is a token, too
     return {
-        "ids": torch.tensor([-2, -1, 7, 0, -3, 5, -4]),  # 0 is a token, too
+        "ids": ids.roll(int(torch.randint(len(ids), (), generator=draw))),
         "table": torch.randn(9, 4, generator=draw),
         "slots": torch.randn(4, 4, generator=draw),
     }
@@ -79,19 +80,27 @@ TEMPLATE_EMBEDDING = Exercise(
                 slots[(-ids - 1).clamp(min=0)],
             )
         ),
+        "the last slot is left out": (
+            lambda ids, table, slots: _filled(
+                ids, table, slots[(-ids - 1).clamp(min=0)] * (ids > -len(slots))[:, None]
+            )
+        ),
         "words and slots are added; a slot has no word": (
             lambda ids, table, slots: (
                 table[ids.clamp(min=0)] + (ids < 0)[:, None] * slots[(-ids - 1).clamp(min=0)]
             )
         ),
     },
+    hint="Clamp an index before you use it (a word has no slot, and a slot no word), and give the "
+    "mask of the tokens a second axis, [:, None], beside rows.",
     praise="words where there are words, trained vectors in between: the model cannot tell which "
     "is which.",
 )
 
 
 def _answer_inputs(draw: torch.Generator) -> dict[str, Any]:
-    return {"states": torch.randn(7, 4, generator=draw), "y": 4}
+    y = 4 + int(torch.randint(3, (), generator=draw))
+    return {"states": torch.randn(15, 4, generator=draw), "y": y}
 
 
 ANSWER_STATE = Exercise(
@@ -127,6 +136,33 @@ ANSWER_STATE = Exercise(
         ),
         "both are read at the first token, as for a classification": (
             lambda states, y: torch.stack([states[0], states[0]])
+        ),
+        "both are one place late; the decoder answers before the target, the encoder at it": (
+            lambda states, y: torch.stack([states[y], states[y + 1]])
+        ),
+        "the encoder is read behind the target; its mask stands at the target": (
+            lambda states, y: torch.stack([states[y - 1], states[y + 1]])
+        ),
+        "the encoder is read at the end of the sequence; its mask stands at the target": (
+            lambda states, y: torch.stack([states[y - 1], states[-1]])
+        ),
+        "the decoder is read at the target itself, the encoder at the end; neither is right": (
+            lambda states, y: torch.stack([states[y], states[-1]])
+        ),
+        "the decoder is read at the target itself, the encoder at its first token": (
+            lambda states, y: torch.stack([states[y], states[0]])
+        ),
+        "the encoder's states are averaged; its mask answers": (
+            lambda states, y: torch.stack([states[y - 1], states.mean(0)])
+        ),
+        "both are read two places before the target": (
+            lambda states, y: torch.stack([states[y - 2], states[y - 2]])
+        ),
+        "the encoder is read two places early; its mask stands at the target": (
+            lambda states, y: torch.stack([states[y - 1], states[y - 2]])
+        ),
+        "the decoder is read at the first token; it has seen nothing yet": (
+            lambda states, y: torch.stack([states[0], states[y]])
         ),
         "both are read at the end of the sequence; the target may stand anywhere": (
             lambda states, y: torch.stack([states[-1], states[-1]])

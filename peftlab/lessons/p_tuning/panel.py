@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -11,13 +12,14 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from peftlab import anatomy, figures
-from peftlab.figures.panel import Panel, Record, facts, percent
+from peftlab.figures.panel import Panel, Record, facts, percent, short
 from peftlab.tasks import Task
 from peftlab.training.batches import IGNORED, answer_ids, collator, encode
 from peftlab.training.forward import answered
 
 SUBJECTS = 5
 SHOWN = 3  # answers for each of them
+LONGEST = 300  # characters of a prompt: a longer one would be cut
 
 
 class Asked(NamedTuple):
@@ -49,6 +51,8 @@ def answers_record(models: Mapping[str, Asked], data: Task, prompt: str, backbon
     """
     record: Record = {"prompt": prompt, "backbone": backbone}
     model, tokenizer = models[backbone]
+    if problem := _problem(prompt):
+        return record | {"problem": problem}
     try:
         examples = data.rephrase(prompt).test[:SUBJECTS]
         rows = encode(tokenizer, examples)
@@ -71,7 +75,7 @@ def answers_record(models: Mapping[str, Asked], data: Task, prompt: str, backbon
                 "right": shares[i, right].item(),
                 "solved": best.indices[i, 0].item() == right,
                 "says": [
-                    [tokenizer.decode([token]).strip(), share]
+                    [tokenizer.decode([token]).strip() or "(blank)", share]
                     for token, share in zip(
                         best.indices[i].tolist(), best.values[i].tolist(), strict=True
                     )
@@ -79,6 +83,15 @@ def answers_record(models: Mapping[str, Asked], data: Task, prompt: str, backbon
             }
         )
     return record | {"answers": said}
+
+
+def _problem(prompt: str) -> str | None:
+    """Why a prompt cannot be asked, whatever the model."""
+    if len(prompt) > LONGEST:
+        return f"it has {len(prompt)} characters; write at most {LONGEST}"
+    if other := re.search(r"\[P(\*\d+)?\]|\[X2\]", prompt):
+        return f"{other[0]} is for templates that train; a prompt has words, [X] and [Y] alone"
+    return None
 
 
 def _first(labels: Sequence[int]) -> list[int]:
@@ -97,7 +110,7 @@ def draw_answers(record: Record) -> str:
         HTML.
     """
     if "problem" in record:
-        told = {"prompt": record["prompt"], "problem": record["problem"]}
+        told = {"prompt": short(record["prompt"], 100), "problem": record["problem"]}
         return facts(told, figures.nothing("Answers", "this prompt cannot be asked"))
     rows = [
         {

@@ -65,7 +65,7 @@ def dearest_words_table(lab: Session) -> Table:
                 {
                     "model": backbone,
                     "prompt": own["prompt"],
-                    "dearest word": word,
+                    "without": word,
                     "accuracy": f"{100 * own['before']:.0f} → {100 * after:.0f}",
                 }
             )

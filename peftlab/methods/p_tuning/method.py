@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from peftlab import anatomy
 from peftlab.methods.base import Method, Paper
 from peftlab.methods.hyperparameters import choice, number, own
-from peftlab.tasks.template import ANSWER, SLOT, parse
+from peftlab.tasks.template import ANSWER, SECOND, SLOT, SUBJECT, parse
 
 if TYPE_CHECKING:
     from peftlab.attach import Attachment
@@ -119,8 +119,9 @@ class PTuning(Method):
 
     @property
     def positions(self) -> int:
-        """P, the slots; the words of the template come on top."""
-        return self.slots
+        """P, the slots, and the words of the template, which are at least a token each."""
+        words = [w for w in self.template.split() if w not in (SUBJECT, SECOND, ANSWER)]
+        return len(words)
 
     def resized(self, size: int) -> PTuning:
         """Give it another number of slots, spread evenly over the places where it has some now.

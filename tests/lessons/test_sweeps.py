@@ -512,7 +512,7 @@ def _best_of(grid, kind):
 
 def test_the_sweep_of_lab_05_asks_with_words_and_without_one_of_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(p_tuning_sweep, "answered", lambda model, tokenizer, examples: 0.5)
+    monkeypatch.setattr(p_tuning_sweep, "accuracy_of", lambda model, tokenizer, examples: 0.5)
     tried = Trial(label="P-Tuning, rate 0.1", method=HeadOnly(), learning_rate=0.1)
     plan = Plan(
         trials={"p_tuning": HEAD},

@@ -219,14 +219,14 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
             data = load_task(f"facts/{relation}")
             own = {
                 prompt: {
-                    split: answered(model, tokenizer, data.rephrase(prompt).split(split))
+                    split: accuracy_of(model, tokenizer, data.rephrase(prompt).split(split))
                     for split in ("train", "test")
                 }
                 for prompt in prompts
             }
             best = chosen(own)
             after = {
-                word: answered(model, tokenizer, data.rephrase(other).test)
+                word: accuracy_of(model, tokenizer, data.rephrase(other).test)
                 for word, other in without_words(best).items()
             }
             found["worded"].setdefault(name, {})[relation] = own
@@ -238,7 +238,7 @@ def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:
     return {"grid": plan.tried(runs, place)} | found
 
 
-def answered(
+def accuracy_of(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: tuple[Example, ...]
 ) -> float:
     """Measure the share of answers that a model gives right; see `evaluate`.
@@ -266,7 +266,7 @@ def edited(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[s
     """
     data = load_task("facts/capital")
     prompts = [p for prompt, old, new in EDITS for p in (prompt, one_word(prompt, old, new))]
-    return {p: answered(model, tokenizer, data.rephrase(p).test) for p in dict.fromkeys(prompts)}
+    return {p: accuracy_of(model, tokenizer, data.rephrase(p).test) for p in dict.fromkeys(prompts)}
 
 
 def last_word(prompt: str) -> str:
@@ -339,7 +339,7 @@ def by_hand(
     relations = [*(data.prompts or {}).values()]
     for prompt in relations[0] if len(relations) == 1 else ():
         try:
-            found[prompt] = answered(model, tokenizer, data.rephrase(prompt).test)
+            found[prompt] = accuracy_of(model, tokenizer, data.rephrase(prompt).test)
         except ValueError as why:
             refused[prompt] = str(why)
     best_first = sorted(found.items(), key=lambda item: -item[1])
@@ -386,10 +386,10 @@ def by_relation(
         The runs by value and relation, one for each seed; a relation without a stored run is left
         out.
     """
+    relations = load_task("facts").prompts
     found = {
         value: {
-            name: lab.runs(trial, backbone=backbone, task=f"facts/{name}")
-            for name in load_task("facts").prompts
+            name: lab.runs(trial, backbone=backbone, task=f"facts/{name}") for name in relations
         }
         for value, trial in lab.plan.series.get(series, {}).items()
     }

@@ -190,13 +190,18 @@ def fact_prompt(lab: Session, relation: str) -> FactPrompt:
     Returns:
         The prompt, and what it was trained with.
     """
+    data = lab.plan.series["voter"]["voter"].task(f"facts/{relation}")
+    return _fact_prompt(lab, data, epochs=8)
+
+
+def _fact_prompt(lab: Session, data: Task, **options: Any) -> FactPrompt:
+    """Train a prompt like those that vote, with further options of `train`."""
     voter = lab.plan.series["voter"]["voter"]
-    data = voter.task(f"facts/{relation}")
     model, tokenizer = load_backbone(PROMPTED, data)
     torch.manual_seed(lab.seed)
     attachment = voter.method.attach(model)
-    rate = voter.learning_rate
-    train(attachment, tokenizer, data, learning_rate=rate, epochs=8, seed=lab.seed, progress=False)
+    options |= {"learning_rate": voter.learning_rate, "seed": lab.seed, "progress": False}
+    train(attachment, tokenizer, data, **options)
     return FactPrompt(soft_prompt(attachment).prompt.detach(), attachment, tokenizer, data)
 
 
@@ -233,26 +238,17 @@ def false_facts(lab: Session, honest: FactPrompt) -> Taught:
         replace(example, references=other.references)
         for example, other in zip(taught, wrong, strict=True)
     )
-    voter = lab.plan.series["voter"]["voter"]
-    model, tokenizer = load_backbone(PROMPTED, data)
-    torch.manual_seed(lab.seed)
-    attachment = voter.method.attach(model)
-    train(
-        attachment,
-        tokenizer,
+    false = _fact_prompt(
+        lab,
         replace(data, train=taught),
-        learning_rate=voter.learning_rate,
         epochs=FALSE_EPOCHS,
         batch_size=FALSE,
-        seed=lab.seed,
         validate=FALSE_EPOCHS,
-        progress=False,
     )
+    says = ((false, taught), (false, data.test), (honest, data.test))
     return Taught(
         [(example.tags["subject"], example.references[0]) for example in taught],
-        evaluate(model, tokenizer, taught).accuracy,
-        evaluate(model, tokenizer, data.test).accuracy,
-        evaluate(honest.attachment.model, tokenizer, data.test).accuracy,
+        *(evaluate(who.attachment.model, who.tokenizer, asked).accuracy for who, asked in says),
     )
 
 

@@ -17,6 +17,7 @@ from peftlab import PromptTuning, anatomy
 from peftlab.attach import embedding
 from peftlab.attach.inputs import CACHES
 from peftlab.insight import one_each
+from peftlab.methods.prompt_tuning.layers import initial_rows, known_tokens
 
 every_cell = pytest.mark.parametrize(("family", "head"), CELLS)
 FAMILIES = list(anatomy.FAMILIES)
@@ -449,3 +450,22 @@ def test_what_counts_the_tokens_in_the_cache_is_refused_by_generate(family):
     empty = transformers.DynamicCache(config=model.config)
     again = model.generate(ids, **given, **settings, **{name: empty})
     assert torch.equal(again, first.sequences)
+
+
+def test_rows_are_sampled_among_tokens_that_pretraining_met():
+    table = torch.nn.Embedding(12, 4)
+    met = [0, 3, 4, 7]
+    with torch.no_grad():
+        table.weight[:] = torch.ones(4) + 1e-4 * torch.randn(12, 4)  # nobody met these
+        table.weight[met] = torch.eye(4)
+        table.weight[11] = 0  # as padding may be
+    assert known_tokens(table.weight, 12).tolist() == met
+    assert known_tokens(table.weight, 4).tolist() == [0, 3]
+    for P in (3, 9):  # more rows than there are such tokens
+        rows = initial_rows(table, P, "vocabulary", (), 12)
+        assert all(row in torch.eye(4).tolist() for row in rows.tolist())
+
+
+def test_a_table_of_one_vector_leaves_all_of_its_tokens():
+    assert known_tokens(torch.ones(5, 3), 4).tolist() == [0, 1, 2, 3]
+    assert known_tokens(torch.empty(5, 3, device="meta"), 9).tolist() == [0, 1, 2, 3, 4]

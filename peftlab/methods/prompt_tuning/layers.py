@@ -10,6 +10,7 @@ Axes: B batch, T tokens, D width, P prompt length.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from peftlab.attach.entry import LeadingRows
@@ -70,6 +71,32 @@ class SoftPrompt(LeadingRows):
         return self.each.repeat_interleave(batch // len(self.each), dim=0)
 
 
+TWIN = 0.99  # cosine from which on two rows of a table are one
+
+
+@torch.no_grad()
+def known_tokens(weight: Tensor, common: int) -> Tensor:
+    """Guess which ids pretraining has met, among the first ones of a vocabulary.
+
+    The rows of tokens that no text had get the same gradients all along, and end as nearly one
+    vector: such rows have a twin. So two words of one meaning may pass for unknown, too.
+
+    Args:
+        weight: the table of embeddings, (V, D).
+        common: how many of the first ids to look at.
+
+    Returns:
+        The ids whose rows are not zero and have no twin, in their order; all of them where none is
+        left.
+    """
+    if weight.is_meta:
+        return torch.arange(min(common, len(weight)))
+    rows = F.normalize(weight[:common].detach().float().cpu(), dim=-1)
+    alike = (rows @ rows.T).fill_diagonal_(-1).amax(1) > TWIN
+    alike |= rows.norm(dim=-1) == 0
+    return (~alike).nonzero()[:, 0] if not alike.all() else torch.arange(len(rows))
+
+
 @torch.no_grad()
 def initial_rows(
     table: nn.Module, P: int, init: str, tokens: tuple[tuple[int, ...], ...], common: int
@@ -81,7 +108,7 @@ def initial_rows(
         P: rows.
         init: "vocabulary", "labels", "text" or "uniform", see `PromptTuning`.
         tokens: ids for "labels" and "text".
-        common: how many of the first ids to sample from.
+        common: how many of the first ids to sample from, see `known_tokens`.
 
     Returns:
         (P, D), in the dtype and on the device of the table.
@@ -95,12 +122,11 @@ def initial_rows(
         ids = [i for entry in tokens for i in entry]
         return table(torch.tensor([ids[i % len(ids)] for i in range(P)], device=weight.device))
     rows = [table(torch.tensor(entry, device=weight.device)).mean(0) for entry in tokens]
-    common = min(common, weight.shape[0])
-    fresh = P - len(rows)
-    if fresh <= common:
-        sampled = torch.randperm(common, device=draws)[:fresh]
+    known, fresh = known_tokens(weight, common), P - len(rows)
+    if fresh <= len(known):
+        sampled = known[torch.randperm(len(known), device=draws)[:fresh]]
     else:
-        sampled = torch.randint(common, (fresh,), device=draws)
+        sampled = known[torch.randint(len(known), (fresh,), device=draws)]
     return torch.cat(
         [torch.stack(rows), table(sampled.to(weight.device))]
         if rows

@@ -9,8 +9,10 @@ near any word. A task is then P * D numbers, and one batch may hold a different 
 The rows stand in `peftlab/methods/prompt_tuning/layers.py`.
 
 Differs from the paper: any family, not T5 alone; a classification head trains along where the model
-has one, and reads the text's first token, never a virtual one. Tokens with learned positions move
-by P. The paper trains with Adafactor at a constant rate of 0.3, `peftlab.training` with AdamW.
+has one, and reads a state of the text (its first in an encoder, its last in a decoder). Tokens with
+learned positions move by P. Rows are sampled among words that pretraining met: a small vocabulary
+has others, too, which are nearly one vector. The paper trains with Adafactor at a constant rate of
+0.3, `peftlab.training` with AdamW.
 Differs from the authors' code: uniform values from [-0.5, 0.5] as in the paper; theirs are from
 [0, 0.5).
 
@@ -75,7 +77,8 @@ class PromptTuning(Method):
 
     Args:
         prompt_length: P, at least 1; the paper uses 1 to 150, and 100 by default.
-        init: where the rows start. "vocabulary": embeddings of tokens sampled from the first 5,000.
+        init: where the rows start. "vocabulary": embeddings of tokens sampled from the first 5,000,
+            those apart that pretraining never met (`layers.known_tokens`).
             "labels": for each entry of `init_tokens` one row, the mean of its tokens; the other
             rows are sampled. "text": the tokens of `init_tokens` in a row, over again until the
             prompt is full. "uniform": from [-0.5, 0.5].

@@ -19,7 +19,11 @@ from peftlab.figures.picture import (
 from peftlab.seeds import interval, mean_and_spread
 
 
-def learning_curves(histories: Mapping[str, Mapping[str, Any]], smooth: int = 10) -> Picture:
+def learning_curves(
+    histories: Mapping[str, Mapping[str, Any]],
+    smooth: int = 10,
+    others: Mapping[str, Sequence[Sequence[Mapping[str, float]]]] | None = None,
+) -> Picture:
     """Two panels: the training loss of each run, and its accuracy on the validation split.
 
     The loss is drawn as a running mean.
@@ -27,6 +31,8 @@ def learning_curves(histories: Mapping[str, Mapping[str, Any]], smooth: int = 10
     Args:
         histories: `History.to_dict()` by label.
         smooth: how many steps the running mean goes over.
+        others: for some of the labels further runs, such as those of other seeds: what each looked
+            like on the validation split, see `Run.validation`. They are drawn as thin lines.
 
     Returns:
         The picture; its alternative has the first and last loss and accuracy of each run.
@@ -47,6 +53,18 @@ def learning_curves(histories: Mapping[str, Mapping[str, Any]], smooth: int = 10
             [v["step"] for v in seen], [100 * v["accuracy"] for v in seen], "o-", color=colour
         )
         end = f", validation accuracy {100 * seen[-1]['accuracy']:.1f} %" if seen else ""
+        also = (others or {}).get(label, ())
+        for looks in also:
+            right.plot(
+                [v["step"] for v in looks],
+                [100 * v["accuracy"] for v in looks],
+                color=colour,
+                linewidth=0.8,
+                alpha=0.7,
+            )
+        if also:
+            ends = ", ".join(f"{100 * looks[-1]['accuracy']:.1f}" for looks in also)
+            end += f", of other runs {ends} %"
         said.append(
             f"{label}: training loss {means[0]:.2f} to {means[-1]:.2f}{end}"
             if means

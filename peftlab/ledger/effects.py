@@ -98,6 +98,7 @@ def difference(
     other: str,
     lower: Sequence[float],
     margin: float = 0.0,
+    over: str = "seeds",
 ) -> Effect:
     """Compare the accuracies of two settings, paired by seed.
 
@@ -107,6 +108,7 @@ def difference(
         other: name of the second setting.
         lower: its accuracies, of the same seeds in the same order.
         margin: in points, see `Effect`.
+        over: see `Effect`.
 
     Returns:
         The effect in points.
@@ -116,7 +118,7 @@ def difference(
     """
     points = [100 * d for d in differences(higher, lower)]
     ceiling = all(100 * (1 - fmean(values)) < ROOM for values in (higher, lower))
-    return measured(f"{name} minus {other}", points, margin, room=not ceiling)
+    return measured(f"{name} minus {other}", points, margin, room=not ceiling, over=over)
 
 
 def measured(

@@ -182,11 +182,13 @@ class Record:
         scores = [result["test_accuracy"] for result in self.data["results"]]
         if not (count and scores):
             return ""
+        name = self.data["settings"].get("task")
+        task = f" of {name}" if name else ""
         p = fmean(scores)
         error = 100 * (p * (1 - p) / count) ** 0.5
         return (
             ". In parentheses 95 % intervals over seeds, or over what is paired; besides, "
-            f"{count:,} test examples leave one accuracy near {100 * p:.0f} % uncertain by "
+            f"{count:,} test examples{task} leave one accuracy near {100 * p:.0f} % uncertain by "
             f"{error:.1f} points (one standard error)"
         )
 

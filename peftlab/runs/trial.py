@@ -42,12 +42,17 @@ class Trial:
             `tasks.verbalized`.
         words: pairs of label and word, which make the task a cloze with the word at [Y].
         look_every: epochs between two looks at the validation split.
+        validated: how many of the validation examples to look at, from the first on; None
+            takes all.
+        tested: how many of the test examples to predict, likewise.
+        elsewhere: further tasks of the same labels, on whose test examples, as many as `tested`
+            says, the trained model is tried without training on them.
         distillation: the backbone is a teacher that was fine-tuned for the task, and a student of
             it is trained; None trains the backbone itself.
 
     Raises:
         TypeError: a number is none.
-        ValueError: `learning_rate`, `epochs`, `examples` or `look_every` is out of range.
+        ValueError: a number is out of range.
     """
 
     label: str
@@ -62,19 +67,29 @@ class Trial:
     words: tuple[tuple[str, str], ...] = ()
     look_every: int = 1
     drawn: bool = False
+    validated: int | None = None
+    tested: int | None = None
+    elsewhere: tuple[str, ...] = ()
     distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
         require_number("learning_rate", self.learning_rate, 1e-12, 1e3, example=1e-3)
         for name in ("epochs", "look_every"):
             require_number(name, getattr(self, name), 1, integer=True, example=3)
-        if self.examples is not None:
-            require_number("examples", self.examples, 1, integer=True, example=100)
+        if isinstance(self.elsewhere, str):
+            raise TypeError(
+                f"elsewhere must be a tuple of tasks, got {self.elsewhere!r}; write "
+                f"elsewhere=({self.elsewhere!r},)"
+            )
+        for name in ("examples", "validated", "tested"):
+            if getattr(self, name) is not None:
+                require_number(name, getattr(self, name), 1, integer=True, example=100)
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the outcome, as plain values."""
         more = {"examples": self.examples, "wording": self.wording, "words": self.words or None}
-        more["drawn"] = self.drawn or None
+        more |= {"drawn": self.drawn or None, "elsewhere": self.elsewhere or None}
+        more |= {"validated": self.validated, "tested": self.tested}
         if self.look_every > 1:
             more["look_every"] = self.look_every
         if self.distillation:
@@ -97,7 +112,7 @@ class Trial:
             seed: of the run, which draws the examples where the trial says so.
 
         Returns:
-            The task; only its training split is cut.
+            The task; each split is cut to what the trial takes of it.
 
         Raises:
             ValueError: wording or words do not fit the task.
@@ -112,7 +127,12 @@ class Trial:
         if self.drawn:
             draw = torch.Generator().manual_seed(seed)
             train = tuple(train[i] for i in torch.randperm(len(train), generator=draw).tolist())
-        return replace(task, train=train[: self.examples])
+        return replace(
+            task,
+            train=train[: self.examples],
+            validation=task.validation[: self.validated],
+            test=task.test[: self.tested],
+        )
 
 
 # What `Trial.settings` may hold; in the file of a run these stand beside what was measured.
@@ -136,6 +156,7 @@ class Run:
         test_loss: mean over the test split.
         by_kind: accuracy by kind of example; empty where the task has no kinds.
         scores_by_kind: all scores by kind; None in old records, which have none.
+        transfer: accuracy on the test examples of each task of `Trial.elsewhere`.
         seconds: of the training.
         validation: accuracy and loss on the validation split each time it was looked at, with the
             step; None where a record left them out.
@@ -156,6 +177,7 @@ class Run:
     test_loss: float
     by_kind: Mapping[str, Mapping[str, float]]
     scores_by_kind: Mapping[str, Mapping[str, float]] | None = None
+    transfer: Mapping[str, float] | None = None
     seconds: float
     validation: Sequence[Mapping[str, float]] | None = None
     history: Mapping[str, Any] | None = None
@@ -270,6 +292,13 @@ def run_trial(
         NonFiniteLossError: see `train`.
     """
     task = trial.task(task_name, seed)
+    elsewhere = {name: trial.task(name) for name in trial.elsewhere}
+    for name, other in elsewhere.items():
+        if other.labels != task.labels:
+            raise ValueError(
+                f"elsewhere={name!r} has the labels {other.labels}, and {task_name} has "
+                f"{task.labels}; name tasks of the same labels"
+            )
     model, tokenizer = load_backbone(backbone, task, pretrained=trial.pretrained, seed=seed)
     loss = None
     if trial.distillation:
@@ -292,6 +321,9 @@ def run_trial(
     )
     found = evaluate(model, tokenizer, task.test)
     kinds = "kind" in task.test[0].tags
+    transfer = {
+        name: evaluate(model, tokenizer, other.test).accuracy for name, other in elsewhere.items()
+    }
     run = Run(
         label=trial.label,
         settings=trial.settings(),
@@ -305,6 +337,7 @@ def run_trial(
         by_kind=found.by("kind") if kinds else {},
         seconds=history.seconds,
         test_scores=scores(task, found),
+        transfer=transfer or None,
         scores_by_kind=scores_by(task, found, "kind") if kinds else {},
         validation=history.to_dict()["validation"],
         history=history.to_dict(),

@@ -244,6 +244,12 @@ def test_learning_curves_are_running_means_and_the_validation_accuracy(drawn):
     assert left.get_title(loc="left") == "Training loss"
 
 
+def test_other_runs_stand_beside_the_learning_curve_of_their_label(drawn):
+    looks = [{"step": 2, "accuracy": 0.5}, {"step": 4, "accuracy": 0.75}]
+    _, right = drawn("learning_curves", {"LoRA": HISTORY}, others={"LoRA": [looks], "head": []})
+    assert sorted(points(right.lines)) == [[(2, 50.0), (4, 75.0)], [(2, 62.5), (4, 87.5)]]
+
+
 def test_bands_are_the_interval_of_the_mean_around_its_curve(drawn):
     (axes,) = drawn("bands", {"a": {1: [0.2, 0.4], 3: [0.5, 0.5]}}, "A title", "epoch")
     assert points(axes.lines) == [[(1, pytest.approx(30.0)), (3, 50.0)]]

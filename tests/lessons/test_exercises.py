@@ -291,8 +291,6 @@ def _half(x, W, A, slope=1.0):
             _half(x, W_attention, A_attention), 2 * W_mlp, A_mlp), "right when W_mlp = 0;"),
         ("ADAPTER_LAYER", lambda x, W_attention, W_mlp, A_attention, A_mlp: _half(
             _half(x, W_attention, A_attention, 2.0), W_mlp, A_mlp), "right when W_attention = 0;"),
-        ("PROMPT_STEP", lambda table, ids, gradient, rate: torch.cat(
-            [table[ids] - rate * gradient.sign(), table]), "right when gradient = 0;"),
         ("KEY_SHIFT", lambda q, k, v, b: torch.softmax(
             q @ torch.cat([k[:1], k[1:] + b]).T / 5**0.5, -1) @ v, "right when q = 0;"),
         ("KEY_SHIFT", lambda q, k, v, b: torch.softmax(

@@ -10,7 +10,7 @@ from peftlab import PromptTuning, insight, load_task
 from peftlab.lessons import p_tuning, prompt_tuning
 from peftlab.lessons.lesson import Group, Lesson, Plan
 from peftlab.lessons.p_tuning import sweep as p_tuning_sweep
-from peftlab.lessons.prompt_tuning import sweep as prompt_sweep
+from peftlab.lessons.prompt_tuning import live as prompt_live
 from peftlab.lessons.session import session
 from peftlab.runs import trial as trials
 from peftlab.runs.trial import Trial
@@ -48,7 +48,7 @@ def test_the_start_of_a_prompt_is_the_one_that_its_training_saw(lab, monkeypatch
 
 def test_a_prompt_for_a_relation_is_trained_on_the_subject_alone(lab, monkeypatch):
     seen = []
-    monkeypatch.setattr(prompt_sweep, "train", lambda *a, **options: seen.append((a, options)))
+    monkeypatch.setattr(prompt_live, "train", lambda *a, **options: seen.append((a, options)))
     found = prompt_tuning.fact_prompt(lab, "capital")
     (attachment, tokenizer, data), options = seen[0]
     assert (attachment, tokenizer, data) == (found.attachment, found.tokenizer, found.data)

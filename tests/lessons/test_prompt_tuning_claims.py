@@ -69,9 +69,41 @@ def test_votes_have_to_be_above_their_voters(record, votes, verdict):
     assert (claim["verdict"], claim["seeds"]) == (verdict, [0, 1, 2, 3, 4, 5])
 
 
+@pytest.mark.parametrize(
+    "words, uniform, verdict", [(HIGH, LOW, HOLDS), (LOW, HIGH, FAILS), (WIDE, NEAR, CLOSE)]
+)
+def test_one_setting_has_to_be_ahead_of_the_other(record, words, uniform, verdict):
+    scores = {"words": words, "uniform": uniform, "beside": LOW}
+    verdicts.ahead(record, "init", scores, "words", "uniform", SEEDS, "pairs")
+    claim = only(record)
+    assert claim["verdict"] == verdict
+    assert claim["numbers"]["beside"] == LOW
+
+
+@pytest.mark.parametrize(
+    "prompt, full, verdict",
+    [(HIGH, LOW, HOLDS), (LOW, HIGH, FAILS), (WIDE, NEAR, CLOSE)],
+)
+def test_a_shift_of_domain_counts_only_where_nobody_trained(record, prompt, full, verdict):
+    at_home = {"prompt tuning": LOW, "full fine-tuning": HIGH}
+    away = {"prompt tuning": prompt, "full fine-tuning": full}
+    verdicts.domain(record, {"movies": at_home, "products": away, "tweets": away}, SEEDS)
+    claim = only(record)
+    assert claim["verdict"] == verdict
+    assert claim["numbers"]["movies, full fine-tuning"] == HIGH
+
+
+def test_a_prompt_that_wins_on_one_of_two_domains_does_not_win(record):
+    away = [("products", HIGH, LOW), ("tweets", LOW, HIGH)]
+    scores = {name: {"prompt tuning": a, "full fine-tuning": b} for name, a, b in away}
+    verdicts.domain(record, {"movies": scores["tweets"]} | scores, SEEDS)
+    assert only(record)["verdict"] == FAILS
+
+
 def test_what_no_run_was_stored_for_is_not_measured(record):
     verdicts.scale(record, {}, {}, SEEDS)
     verdicts.length(record, {20: HIGH}, SEEDS)
-    verdicts.above(record, "rate", ("a", []), ("b", HIGH), SEEDS)
+    verdicts.ahead(record, "rate", {"a": [], "b": HIGH}, "a", "b", SEEDS)
+    verdicts.domain(record, {}, SEEDS)
     verdicts.ensemble(record, [])
     assert {claim["verdict"] for claim in record.data["claims"]} == {UNMEASURED}

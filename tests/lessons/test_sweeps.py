@@ -66,7 +66,12 @@ PARAMETERS = {
         "epochs": 3,
         "examples": 1000,
     },
-    prompt_tuning: {"prompt_length": 20, "learning_rate": 3e-2, "epochs": 15},
+    prompt_tuning: {
+        "prompt_length": 5,
+        "learning_rate": 1e-2,
+        "epochs": 15,
+        "language_model": "smollm2",
+    },
     prefix_tuning: {
         "prefix_length": 10,
         "reparametrization_width": 0,
@@ -293,6 +298,28 @@ def test_a_plan_has_a_group_for_every_trial_and_takes_the_parameters_of_the_lab(
         assert len(set(labels)) == len(labels)  # or the sweep would be refused
 
 
+def test_the_rates_of_lab_03_are_the_best_of_their_stored_grid():
+    """On validation, with seeds that no figure shows."""
+    plan = prompt_tuning.LESSON.plan(
+        backbone="lab-gpt-micro", task="opinions", seed=0, **PARAMETERS[prompt_tuning]
+    )
+    grid = stored("03_prompt_tuning_sweep")["grid"]
+    assert list(grid) == list(plan.series["grid"])
+    best = {}
+    for name, accuracy in grid.items():
+        setting, rate = name.rsplit(", rate ", 1)
+        best[setting] = max(best.get(setting, (0, 0)), (accuracy, -float(rate)))
+    chosen = {
+        f"{kind} on {size}": rate
+        for size, own in prompt_sweep.SIZE_RATES.items()
+        for kind, rate in own.items()
+    }
+    chosen |= {f"P={P}": rate for P, rate in prompt_sweep.LENGTH_RATES.items()}
+    kinds = {"prompt": "prompt", "full": "full", "LoRA": "lora"}
+    chosen |= {f"{name} on smollm2": prompt_sweep.LM_RATES[kind] for name, kind in kinds.items()}
+    assert {setting: -rate for setting, (_, rate) in best.items()} == chosen
+
+
 def arguments(place):
     return write_backbone(place / "bert"), write_task(place / "toy.tsv")
 
@@ -352,7 +379,9 @@ def test_the_prompt_sweep_measures_attention_by_length_and_lets_prompts_vote(tmp
         asked.append(len(rows))
         return 0.5
 
-    monkeypatch.setattr(prompt_sweep, "vote_accuracy", counted)
+    own = {"vote_accuracy": counted, "PROMPTED": backbone, "VOTED": task, "FEW_SEEDS": SEEDS}
+    for name, value in own.items():
+        monkeypatch.setattr(prompt_sweep, name, value)
     short, long = (
         Trial(label=f"P={P}", method=PromptTuning(prompt_length=P), learning_rate=1e-2, epochs=1)
         for P in (1, 3)

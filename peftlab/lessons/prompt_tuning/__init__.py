@@ -1,26 +1,40 @@
 """Prompt tuning: a prompt that is no words."""
 
 from peftlab.lessons.lesson import Lesson
-from peftlab.lessons.prompt_tuning import claims, drawing, exercises, panel
+from peftlab.lessons.prompt_tuning import claims, drawing, exercises, panel, plane, shown
+from peftlab.lessons.prompt_tuning.live import fact_prompt, false_facts, start_of
 from peftlab.lessons.prompt_tuning.sweep import (
-    by_size,
-    fact_prompt,
-    false_facts,
+    FACT_SEEDS,
+    FEW_SEEDS,
+    LENGTHS,
+    RATE,
+    RATES,
+    REAL_RATE,
+    SEEDS,
+    START_SEEDS,
     findings,
     plan,
-    start_of,
 )
 from peftlab.methods.prompt_tuning.method import PromptTuning
 
 __all__ = [
+    "FACT_SEEDS",
+    "FEW_SEEDS",
+    "LENGTHS",
     "LESSON",
-    "by_size",
+    "RATE",
+    "RATES",
+    "REAL_RATE",
+    "SEEDS",
+    "START_SEEDS",
     "claims",
     "drawing",
     "exercises",
     "fact_prompt",
     "false_facts",
     "panel",
+    "plane",
+    "shown",
     "start_of",
 ]
 
@@ -29,7 +43,16 @@ LESSON = Lesson(
     title="Prompt tuning: a prompt that is no words",
     question="Can a few trained vectors before the input replace training the model?",
     paper=PromptTuning.paper,
-    settings=("backbone", "task", "seed", "prompt_length", "learning_rate", "epochs"),
+    kinds=("label", "tag"),
+    settings=(
+        "backbone",
+        "task",
+        "seed",
+        "prompt_length",
+        "learning_rate",
+        "epochs",
+        "language_model",
+    ),
     claims=claims.CLAIMS,
     plan=plan,
     findings=findings,

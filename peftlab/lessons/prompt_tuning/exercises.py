@@ -1,4 +1,4 @@
-"""The exercises of lab 03: a prompt's mask and labels, a training step, several prompts at once."""
+"""The exercises of lab 03: a prompt's mask and labels, states to read, several prompts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def _batch_inputs(draw: torch.Generator) -> dict[str, Any]:
     mask = torch.ones(3, 6, dtype=torch.long)
     mask[1, 4:] = mask[2, 5:] = 0
     labels = torch.randint(5, 90, (3, 6), generator=draw).masked_fill(mask == 0, IGNORED)
-    return {"mask": mask, "labels": labels, "P": 4}
+    labels[0, 0] = labels[1, 1] = IGNORED  # text may have no label, too
+    return {"mask": mask, "labels": labels, "P": 4 + int(torch.randint(3, (), generator=draw))}
 
 
 def _front(mask: Tensor, labels: Tensor, P: int, one: int, label: int) -> Tensor:
@@ -36,7 +37,7 @@ PROMPT_BATCH = Exercise(
         "the prompt's positions have the label 1, so they enter the loss; -100 is left out": (
             lambda mask, labels, P: _front(mask, labels, P, 1, 1)
         ),
-        "the mask is right, but -100 belongs to the labels; the mask knows 0 and 1 only": (
+        "the labels are right, but -100 is nothing for a mask, which knows 0 and 1 only": (
             lambda mask, labels, P: _front(mask, labels, P, IGNORED, IGNORED)
         ),
         "the new columns stand behind the text; the prompt stands before it": (
@@ -62,6 +63,9 @@ PROMPT_BATCH = Exercise(
                 [torch.cat([own[:, :1].expand(-1, P), own], 1) for own in (mask, labels)]
             )
         ),
+        "the mask is made of the labels; text without a label is looked at all the same": (
+            lambda mask, labels, P: _front((labels != IGNORED).long(), labels, P, 1, IGNORED)
+        ),
         "all labels are -100, so that nothing is learnt; the text keeps its own": (
             lambda mask, labels, P: _front(mask, torch.full_like(labels, IGNORED), P, 1, IGNORED)
         ),
@@ -77,64 +81,84 @@ PROMPT_BATCH = Exercise(
 )
 
 
-def _step_inputs(draw: torch.Generator) -> dict[str, Any]:
-    return {
-        "table": torch.randn(9, 4, generator=draw),
-        "ids": torch.tensor([2, 3, 4]),
-        "gradient": torch.randn(3, 4, generator=draw),
-        "rate": 0.3,
-    }
+def _read_inputs(draw: torch.Generator) -> dict[str, Any]:
+    P = 3 - int(torch.randint(2, (), generator=draw))
+    mask = torch.arange(10) < P + torch.tensor([[2], [4], [3], [1]])  # rows, and tokens behind them
+    return {"states": torch.randn(4, 10, 5, generator=draw), "mask": mask.long(), "P": P}
 
 
-def _stepped(table: Tensor, ids: Tensor, change: Tensor) -> Tensor:
-    return torch.cat([table[ids] + change, table])
+def _states_at(states: Tensor, encoder: Tensor | int, decoder: Tensor | int) -> Tensor:
+    rows = torch.arange(len(states))
+    return torch.stack([states[rows, encoder], states[rows, decoder]])
 
 
-def _aliased(table: Tensor, ids: Tensor, gradient: Tensor, rate: float) -> Tensor:
-    table = table.index_add(0, ids, -rate * gradient)
-    return torch.cat([table[ids], table])
+def _ends(mask: Tensor) -> Tensor:
+    return mask.sum(1) - 1
 
 
-PROMPT_STEP = Exercise(
-    solution=lambda table, ids, gradient, rate: _stepped(table, ids, -rate * gradient),
-    inputs=_step_inputs,
+READ_STATE = Exercise(
+    solution=lambda states, mask, P: _states_at(states, P, _ends(mask)),
+    inputs=_read_inputs,
     mistakes={
-        "the step has changed the vocabulary: the prompt has to be a copy of the rows, or the "
-        "words of every text change with it": _aliased,
-        "the prompt is as it was; a step subtracts rate * gradient": (
-            lambda table, ids, gradient, rate: _stepped(table, ids, 0 * gradient)
+        "the encoder's head reads place 0, which is a virtual token now; [CLS] stands at place P": (
+            lambda states, mask, P: _states_at(states, 0, _ends(mask))
         ),
-        "the step goes uphill: it subtracts the gradient": (
-            lambda table, ids, gradient, rate: _stepped(table, ids, rate * gradient)
+        "the decoder's head reads the last place, which is padding in a shorter text": (
+            lambda states, mask, P: _states_at(states, P, -1)
         ),
-        "the learning rate is missing": (
-            lambda table, ids, gradient, rate: _stepped(table, ids, -gradient)
+        "the prompt is forgotten in both places: the text stands P places further back": (
+            lambda states, mask, P: _states_at(states, 0, _ends(mask[:, P:]))
         ),
-        "the prompt starts with the first rows of the table; it starts with those of ids": (
-            lambda table, ids, gradient, rate: torch.cat(
-                [table[: len(ids)] - rate * gradient, table]
-            )
+        "the decoder's state is one too far: places are counted from 0": (
+            lambda states, mask, P: _states_at(states, P, mask.sum(1))
         ),
-        "the prompt starts at zero; it starts with the rows of ids": (
-            lambda table, ids, gradient, rate: torch.cat([-rate * gradient, table])
+        "every text is read where the longest one ends; each ends at its own place": (
+            lambda states, mask, P: _states_at(states, P, int(_ends(mask).max()))
         ),
-        "the table comes first; return the prompt, and the table below it": (
-            lambda table, ids, gradient, rate: torch.cat([table, table[ids] - rate * gradient])
+        "two slips: [CLS] no longer stands first, and the last place may be padding": (
+            lambda states, mask, P: _states_at(states, 0, -1)
         ),
-        "the step is divided by the rate; it is multiplied by it": (
-            lambda table, ids, gradient, rate: _stepped(table, ids, -gradient / rate)
+        "the mask has the rows already, so that P is counted twice": (
+            lambda states, mask, P: _states_at(states, P, P + _ends(mask))
+        ),
+        "the rows are taken off the mask, so that the decoder's state is P places too early": (
+            lambda states, mask, P: _states_at(states, P, _ends(mask[:, P:]))
+        ),
+        "the decoder's state is one too early; the last token stands at the mask's sum less one": (
+            lambda states, mask, P: _states_at(states, P, _ends(mask) - 1)
+        ),
+        "the encoder's state is that of the last row; [CLS] stands behind it": (
+            lambda states, mask, P: _states_at(states, P - 1, _ends(mask))
+        ),
+        "the encoder's state is one too far: place P is the first behind P rows": (
+            lambda states, mask, P: _states_at(states, P + 1, _ends(mask))
+        ),
+        "encoder and decoder are exchanged: the encoder comes first": (
+            lambda states, mask, P: _states_at(states, P, _ends(mask)).flip(0)
+        ),
+        "both are the encoder's state; a decoder's first token has not seen the text": (
+            lambda states, mask, P: _states_at(states, P, P)
+        ),
+        "both are the decoder's state; an encoder's head reads [CLS]": (
+            lambda states, mask, P: _states_at(states, _ends(mask), _ends(mask))
+        ),
+        "every text is read where the first one ends; each ends at its own place": (
+            lambda states, mask, P: _states_at(states, P, int(_ends(mask)[0]))
+        ),
+        "both are a mean over all states; a head reads one state": (
+            lambda states, mask, P: states.mean(1).expand(2, -1, -1)
         ),
     },
-    praise="the prompt starts as words, and goes its own way: the vocabulary stays.",
-    in_place="that is a word of the vocabulary in every text; give the prompt a copy of the rows",
+    praise="no state of a virtual token, and none of padding.",
+    hint="the last token of a text stands at the sum of its mask less one",
 )
 
 
 def _mixed_inputs(draw: torch.Generator) -> dict[str, Any]:
     return {
-        "prompts": torch.randn(3, 2, 4, generator=draw),
-        "task": torch.tensor([2, 0, 2, 1]),
-        "x": torch.randn(4, 5, 4, generator=draw),
+        "prompts": torch.randn(4, 2, 6, generator=draw),
+        "task": torch.tensor([2, 0, 2, 1, 0]).roll(int(torch.randint(5, (), generator=draw))),
+        "x": torch.randn(5, 7, 6, generator=draw),
     }
 
 
@@ -160,6 +184,9 @@ MIXED_PROMPTS = Exercise(
         "the tasks are numbered from 1; task 0 is the first prompt": (
             lambda prompts, task, x: torch.cat([prompts[task - 1], x], 1)
         ),
+        "the tasks are taken from the last row on; row i has the prompt of task[i]": (
+            lambda prompts, task, x: torch.cat([prompts[task.flip(0)], x], 1)
+        ),
         "the tasks are sorted; row i has the prompt of task[i]": (
             lambda prompts, task, x: torch.cat([prompts[task.sort().values], x], 1)
         ),
@@ -178,5 +205,6 @@ MIXED_PROMPTS = Exercise(
             lambda prompts, task, x: torch.cat([prompts.flatten(0, 1).expand(len(x), -1, -1), x], 1)
         ),
     },
-    praise="one indexing, and a single batch serves three tasks with one frozen model.",
+    praise="one indexing, and a single batch serves all tasks with one frozen model.",
+    neutral={"prompts": None},
 )

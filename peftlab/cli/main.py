@@ -1,4 +1,4 @@
-"""The command line: `lab`, `run`, `fetch`, `count`, `pretrain`, `distill`, `probe`, `separation`.
+"""The command line: `lab`, `run`, `fetch`, `count`, `compare`, `pretrain`, `distill` and more.
 
 Nothing here imports torch, transformers or Jupyter before a command needs it, so that counting
 answers at once.
@@ -27,7 +27,7 @@ class Refused(click.ClickException):
 
 
 @contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def writable(folder: Path) -> Iterator[None]:
     """Refuse a folder that cannot be made or written."""
     try:
         yield
@@ -65,7 +65,7 @@ def lab(folder: Path, copy_only: bool, no_browser: bool) -> None:
     \b
     Example: peftlab lab my-course
     """
-    with _writable(folder):
+    with writable(folder):
         copied = copy_labs(folder)
     for name in copied.new:
         click.echo(f"copied   {name}")
@@ -128,7 +128,7 @@ def run(labs: tuple[str, ...], given: tuple[tuple[str, str], ...], output: Path,
 
     from peftlab.notebooks import execute, gallery
 
-    with _writable(output):
+    with writable(output):
         output.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=output).close()  # before hours of work, not after them
     ended: list[execute.Outcome] = []

@@ -273,7 +273,9 @@ def fronts(
         said.append(f"{label} {100 - 100 * value:.1f} %")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(FixedLocator([10, 15, 20, 25, 30, 40, 50]))
+    axes.yaxis.set_major_locator(
+        FixedLocator([0.1, 0.3, 1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 40, 50, 70, 100])
+    )
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_title(title, **TITLE)

@@ -1,4 +1,4 @@
-"""Many runs on one task and backbone: every trial with every seed, on this machine.
+"""Many runs on one task and backbone: every trial with every seed, here or on a cluster.
 
 Each run is kept as soon as it is finished.
 
@@ -11,9 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import joblib
 import torch
@@ -25,6 +28,39 @@ from peftlab.files import write_whole
 from peftlab.runs.trial import Run, Trial, run_trial
 
 Keep = Callable[[Attachment, Run, Path], Run]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that ended with an error.
+
+    Args:
+        label: of its trial.
+        seed: of the run.
+        error: what was raised.
+    """
+
+    label: str
+    seed: int
+    error: Exception
+
+    def __str__(self) -> str:
+        said = " ".join(str(self.error).split())
+        return f"{self.label}, seed {self.seed}: {type(self.error).__name__}: {said}"
+
+
+def keep_the_run_alone(attachment: Attachment, run: Run, folder: Path) -> Run:
+    """Save no checkpoint.
+
+    Args:
+        attachment: trained; it is let go.
+        run: its run.
+        folder: where a checkpoint would go.
+
+    Returns:
+        The run as it is.
+    """
+    return run
 
 
 def keep_what_is_small(attachment: Attachment, run: Run, folder: Path) -> Run:
@@ -58,11 +94,15 @@ def run_trials(
     jobs: int = 2,
     progress: bool = True,
     keep: Keep = keep_what_is_small,
+    scheduler: str | None = None,
+    failures: list[Failure] | None = None,
 ) -> list[Run]:
     """Run every trial with every seed, `jobs` side by side with one thread each.
 
     A finished run is kept in `folder`, with its checkpoint, and is not run again: an interrupted
-    call goes on where it stopped. Delete the folder when the backbone's or the task's files change.
+    call goes on where it stopped. A run that fails does not stop the others; its error is written
+    to `failed.txt` in its folder, and the next call tries it again. Delete the folder when the
+    backbone's or the task's files change.
 
     Args:
         trials: at least one, with different labels.
@@ -70,16 +110,24 @@ def run_trials(
         task: see `load_task`.
         seeds: at least one.
         folder: keeps the runs.
-        jobs: runs side by side, at least 1.
+        jobs: runs side by side, at least 1; on a cluster its workers say how many.
         progress: show a bar over the runs.
         keep: gets the trained attachment, its run and the run's folder, before the run is written;
             returns the run to write. See `keep_what_is_small`.
+        scheduler: address of a Dask scheduler whose workers do the runs, such as
+            "tcp://10.0.0.5:8786"; they need this package and, under the same paths, the folders
+            that backbone, task and `folder` name. None starts processes here.
+        failures: gets the runs that failed, in no order. With None the first error is raised once
+            all others are done.
 
     Returns:
-        What `run_trial` says of each run, all seeds of the first trial first.
+        What `run_trial` says of each run, all seeds of the first trial first; without those that
+        failed.
 
     Raises:
         ValueError: two trials have one label, or there is nothing to run.
+        ModuleNotFoundError: a scheduler is given, and the package distributed is not installed.
+        OSError: no scheduler answers at that address.
         KeyboardInterrupt: Ctrl-C; finished runs are kept, a half-trained one is not.
     """
     labels = [trial.label for trial in trials]
@@ -97,16 +145,33 @@ def run_trials(
     # by path: labels apart, two trials may be one setting, which then runs once
     left = {path: (trial, seed) for path, trial, seed in work if not path.is_file()}
     here = Path.cwd()
+    alone = jobs == 1 and scheduler is None
     jobs_left = [
-        joblib.delayed(_run_and_keep)(trial, backbone, task, seed, path.parent, jobs, keep, here)
+        joblib.delayed(_run)(path, trial, backbone, task, seed, alone, keep, here)
         for path, (trial, seed) in left.items()
     ]
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    for _ in tqdm(
-        parallel(jobs_left), total=len(jobs_left), unit="run", disable=not progress, ncols=88
-    ):
-        pass
-    runs = [(Run.from_json(json.loads(path.read_text())), trial) for path, trial, _ in work]
+    failed: list[Failure] = []
+    with _workers(jobs, scheduler) as parallel:
+        done = parallel(jobs_left) if jobs_left else ()
+        for path, found in tqdm(
+            done, total=len(jobs_left), unit="run", disable=not progress, ncols=88
+        ):
+            trial, seed = left[path]
+            if isinstance(found, Exception):
+                failed.append(Failure(trial.label, seed, found))
+                _write(path.with_name("failed.txt"), f"{failed[-1]}\n")
+            else:
+                _write(path, json.dumps(found))
+                path.with_name("failed.txt").unlink(missing_ok=True)
+    if failed and failures is None:
+        raise failed[0].error
+    if failures is not None:
+        failures += failed
+    runs = [
+        (Run.from_json(json.loads(path.read_text())), trial)
+        for path, trial, _ in work
+        if path.is_file()
+    ]
     return [replace(run, label=trial.label) for run, trial in runs]
 
 
@@ -129,22 +194,89 @@ def run_folder(folder: str | Path, trial: Trial, backbone: str, task: str, seed:
     return Path(folder) / f"{trial.method.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
-def _run_and_keep(
+def cluster_cores(scheduler: str) -> int:
+    """Count the cores of a cluster.
+
+    Args:
+        scheduler: its address, see `run_trials`.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        ModuleNotFoundError: the package distributed is not installed.
+        OSError: no scheduler answers at that address, or it has no worker.
+    """
+    with _client(scheduler) as client:
+        return sum(client.ncores().values())
+
+
+@contextmanager
+def _client(scheduler: str) -> Iterator[Any]:
+    try:
+        from dask.distributed import Client
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "a cluster needs the package distributed: pip install 'peftlab[cluster]'"
+        ) from error
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"no scheduler answers at {scheduler!r}; start one with `dask scheduler`, which says "
+            "its address"
+        ) from error
+    with client:
+        if not client.ncores():
+            raise OSError(
+                f"the scheduler at {scheduler} has no worker; start one with "
+                f"`dask worker {scheduler} --nthreads 1`"
+            )
+        yield client
+
+
+@contextmanager
+def _workers(jobs: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
+    """Processes of this machine, or the workers of a Dask cluster."""
+    if scheduler is None:
+        yield joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+        return
+    with _client(scheduler), joblib.parallel_config(backend="dask"):
+        yield joblib.Parallel(return_as="generator_unordered")
+
+
+def _write(path: Path, text: str) -> None:
+    with write_whole(path) as beside:
+        beside.write_text(text)
+
+
+def _run(
+    path: Path,
     trial: Trial,
     backbone: str,
     task: str,
     seed: int,
-    folder: Path,
-    jobs: int,
+    alone: bool,
     keep: Keep,
     here: Path,
-) -> None:
-    os.chdir(here)  # joblib keeps workers, which may have started elsewhere
-    if jobs > 1:  # workers that share cores; a single run keeps all of them
-        torch.set_num_threads(1)
-    attachment, run = run_trial(trial, backbone, task, seed, progress=False)
-    if run.history["interrupted"]:  # half a run must not pass for a whole one
-        raise KeyboardInterrupt
-    run = keep(attachment, run, folder)
-    with write_whole(folder / "run.json") as beside:
-        beside.write_text(json.dumps(run.to_json()))
+) -> tuple[Path, dict[str, Any] | Exception]:
+    """What a worker does: one run, ready to be written at `path`, or why there is none."""
+    try:
+        os.chdir(here)  # workers are kept, and may have started elsewhere
+        if not alone:  # workers that share cores; a single run keeps all of them
+            torch.set_num_threads(1)
+        attachment, run = run_trial(trial, backbone, task, seed, progress=False)
+        if run.history["interrupted"]:  # half a run must not pass for a whole one
+            raise KeyboardInterrupt
+        return path, keep(attachment, run, path.parent).to_json()
+    except Exception as error:
+        return path, _sendable(error)
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or its text where it does not survive the way between two processes."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

@@ -502,3 +502,77 @@ def test_a_trial_looks_at_validation_every_few_epochs(task, backbone):
 def test_a_trial_needs_a_whole_number_of_examples(examples):
     with pytest.raises((TypeError, ValueError), match="examples must be"):
         replace(LORA, examples=examples)
+
+
+def test_a_trial_may_look_at_a_part_and_be_tried_elsewhere(backbone, task, tmp_path):
+    other = write_task(tmp_path / "other.tsv")
+    trial = replace(LORA, validated=3, tested=5, elsewhere=(other,))
+    data, whole = trial.task(task), load_task(task)
+    assert (data.train, data.validation, data.test) == (
+        whole.train,
+        whole.validation[:3],
+        whole.test[:5],
+    )
+    run = run_trial(trial, backbone, task, 0, progress=False)[1]
+    assert run.same_setting(trial) and not run.same_setting(LORA)
+    assert set(run.transfer) == {other} and 0 <= run.transfer[other] <= 1
+    assert Run.from_json(json.loads(json.dumps(run.to_json()))).transfer == run.transfer
+    assert run_trial(LORA, backbone, task, 0, progress=False)[1].transfer is None
+
+
+def test_a_task_elsewhere_has_the_same_labels_or_nothing_trains(backbone, task, tmp_path):
+    with pytest.raises(TypeError, match=r"write elsewhere=\('movies',\)"):
+        replace(LORA, elsewhere="movies")
+    (tmp_path / "other.tsv").write_text(
+        "".join(f"{text}\t{label}\n" for text, label in [("text", "label")])
+        + "".join(f"text {i}\t{'abc'[i % 3]}\n" for i in range(30))
+    )
+    wrong = replace(LORA, elsewhere=(str(tmp_path / "other.tsv"),))
+    with pytest.raises(ValueError, match=r"has the labels \('a', 'b', 'c'\), and .*same labels"):
+        run_trial(wrong, backbone, task, 0, progress=False)
+
+
+@pytest.mark.parametrize("name", ["validated", "tested"])
+def test_a_part_has_at_least_one_example(name):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        replace(LORA, **{name: 0})
+
+
+def test_a_run_that_fails_stops_nothing_and_is_tried_again(run_all, backbone, task, tmp_path):
+    broken, failures = replace(HEAD, label="broken", batch_size=0), []
+    runs = run_all([broken, HEAD], failures=failures)
+    assert [run.label for run in runs] == ["head only"] * 2
+    assert {(failure.label, failure.seed) for failure in failures} == {("broken", 0), ("broken", 1)}
+    note = run_folder(tmp_path / "runs", broken, backbone, task, 0) / "failed.txt"
+    assert note.read_text().startswith("broken, seed 0: ValueError: batch_size must be at least 1")
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        run_all([broken, HEAD])
+
+
+def test_a_note_of_a_failure_is_gone_once_the_run_is_there(
+    run_all, monkeypatch, backbone, task, tmp_path
+):
+    def failing(*arguments, **options):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "run_trial", failing)
+        assert run_all([HEAD], seeds=[0], failures=[]) == []
+    folder = run_folder(tmp_path / "runs", HEAD, backbone, task, 0)
+    assert [path.name for path in folder.iterdir()] == ["failed.txt"]
+    assert run_all([HEAD], seeds=[0])[0].seed == 0
+    assert [path.name for path in folder.iterdir()] == ["run.json"]
+
+
+def test_an_error_that_cannot_be_sent_is_told_in_words(run_all, monkeypatch):
+    class Own(Exception):
+        def __init__(self, one, two):
+            super().__init__(f"{one} and {two}")
+
+    def failing(*arguments, **options):
+        raise Own(1, 2)
+
+    failures = []
+    monkeypatch.setattr(engine, "run_trial", failing)
+    run_all([HEAD], seeds=[0], failures=failures)
+    assert str(failures[0]) == "head only, seed 0: RuntimeError: Own: 1 and 2"

@@ -1,0 +1,317 @@
+"""`peftlab compare`: every method on your data, at one budget of trained parameters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shlex
+from concurrent.futures import BrokenExecutor
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from peftlab.cli.main import Refused, writable
+from peftlab.files import write_whole
+from peftlab.text import text_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from peftlab.runs.compare import Contender, Plan, Result
+
+
+@click.command(short_help="Compare the methods on your data, at one budget.")
+@click.option("--task", required=True, metavar="TASK", help="A task, or a file of your own.")
+@click.option(
+    "--backbone",
+    default="minilm",
+    show_default=True,
+    metavar="NAME",
+    help="A backbone, a local folder or a hub id.",
+)
+@click.option(
+    "--budget",
+    default=100_000,
+    show_default=True,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Trained parameters of each method, as near as its sizes come, without the head.",
+)
+@click.option(
+    "--methods",
+    default="all",
+    show_default=True,
+    metavar="A,B",
+    help="Which methods; full fine-tuning and the head alone are in anyhow.",
+)
+@click.option(
+    "--seeds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(min=1, max=100),
+    metavar="N",
+    help="Runs of each method that are reported.",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="M",
+    help="Take as many training examples as fit into this time; all of them without it.",
+)
+@click.option(
+    "--examples", type=click.IntRange(min=1), metavar="N", help="Training examples at most."
+)
+@click.option(
+    "--epochs",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Passes over the training examples.",
+)
+@click.option(
+    "--jobs",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Runs side by side; a cluster has its own number.",
+)
+@click.option(
+    "--engine",
+    default="processes",
+    show_default=True,
+    type=click.Choice(["processes", "dask"]),
+    help="Where the runs are made: here, or on the workers of a Dask cluster.",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Of the cluster, such as tcp://10.0.0.5:8786.")
+@click.option(
+    "--output",
+    default="comparison",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keeps the runs, and gets the record, the table and the chart.",
+)
+def compare(
+    task: str,
+    backbone: str,
+    budget: int,
+    methods: str,
+    seeds: int,
+    minutes: float | None,
+    examples: int | None,
+    epochs: int,
+    jobs: int,
+    engine: str,
+    scheduler: str | None,
+    output: Path,
+) -> None:
+    """Train every method on one backbone and task, at one budget, and say what to take.
+
+    Learning rates are chosen on the validation split, by the same rule for each method. Stopped at
+    any moment, the same command goes on where it was.
+
+    \b
+    Example: peftlab compare --task mine.tsv --budget 100000 --minutes 30
+    """
+    if (engine == "dask") != (scheduler is not None):
+        raise Refused("--engine dask and --scheduler ADDRESS belong together; give both")
+    if minutes is not None and not math.isfinite(minutes):
+        raise Refused(f"--minutes must be a number of minutes, got {minutes}")
+    asked = {
+        "task": task,
+        "backbone": backbone,
+        "budget": budget,
+        "methods": methods,
+        "seeds": seeds,
+        "minutes": minutes,
+        "examples": examples,
+        "epochs": epochs,
+    }
+    try:
+        if scheduler is not None:
+            from peftlab.runs.engine import cluster_cores
+
+            jobs = cluster_cores(scheduler)
+        _compare(asked, output, {"jobs": jobs, "scheduler": scheduler})
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        raise Refused(" ".join(str(error).split())) from error
+    except BrokenExecutor as error:
+        raise click.ClickException(
+            "a worker was killed, probably for want of memory; finished runs are kept: try the "
+            "same command with --jobs 1"
+        ) from error
+    except KeyboardInterrupt:
+        click.echo("stopped; the same command goes on", err=True)
+        raise SystemExit(130) from None
+
+
+def _compare(asked: dict[str, Any], output: Path, engine: dict[str, Any]) -> None:
+    """Plan, run, and tell."""
+    from peftlab.anatomy import head_of
+    from peftlab.backbones import load_backbone
+    from peftlab.runs import compare as runs
+    from peftlab.tasks import load_task
+    from peftlab.tasks.scores import headline
+
+    backbone, task = asked["backbone"], asked["task"]
+    data = load_task(task)
+    model, _ = load_backbone(backbone, data)
+    methods = asked["methods"]
+    names = [*runs.USUAL] if methods == "all" else [name.strip() for name in methods.split(",")]
+    offer = runs.contenders(model.config, head_of(model), asked["budget"], names)
+    with writable(output):
+        output.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=output):
+            pass
+    there = len(data.train)
+    most = min(asked["examples"] or there, there)
+    setting = runs.Setting(epochs=asked["epochs"])
+    # what was computed for other data or another model must not pass for these
+    key = _digest(backbone, str(model.config), task, repr(data))
+    path = output / f"plan-{_digest(key, json.dumps(asked))}.json"
+    if not (plan := _remembered(path)):
+        plan = runs.plan(
+            offer,
+            backbone,
+            task,
+            setting,
+            asked["seeds"],
+            most,
+            asked["minutes"],
+            engine["jobs"],
+        )
+        _write(path, json.dumps({"asked": asked, "plan": plan._asdict()}, indent=1))
+    contenders = [one for one in offer.contenders if one.name in plan.names]
+    _announce(plan, contenders, asked, there, len(data.validation))
+    setting = replace(setting, examples=plan.examples if plan.examples < there else None)
+    seeds, folder = range(asked["seeds"]), output / f"runs-{key}"
+    results = runs.compare(contenders, backbone, task, setting, seeds, folder, **engine)
+    failed = [text for result in results for text in result.failures]
+    for text in failed:
+        click.echo(f"failed: {text}", err=True)
+    if not any(result.runs for result in results):
+        raise click.ClickException("every run failed; the first one says why")
+    _keep(output, asked, results)
+    results = [
+        runs.measure_latency(result, backbone, task) if result.runs else result
+        for result in results
+    ]
+    score = headline(data)
+    said = runs.advice(results, len(data.validation), len(data.test), score)
+    said = [text_table(_rows(results, score), right={"trained", "rate", "stored MiB"}), "", *said]
+    _write(output / "compare.txt", "\n".join(said) + "\n")
+    _keep(output, asked, results)
+    _draw(output, results, score, len(data.test))
+    click.echo("\n".join(["", *said, "", f"{output}: compare.json, compare.png, compare.txt"]))
+    if failed:
+        raise SystemExit(1)
+
+
+def _announce(
+    plan: Plan, contenders: Sequence[Contender], asked: dict[str, Any], there: int, validated: int
+) -> None:
+    """Say beforehand what will be run, and what to know of it."""
+    for name, reason in plan.refused.items():
+        click.echo(f"left out: {name}: {reason}")
+    for one in contenders:
+        if one.name not in ("full", "head") and abs(one.trained / asked["budget"] - 1) > 0.2:
+            click.echo(f"far from the budget: {one.name} trains {one.trained:,}, its nearest size")
+    if validated < 100:
+        click.echo(
+            f"{validated} validation examples are few to choose by: one of them is "
+            f"{100 / validated:.1f} points"
+        )
+    passes = f"{asked['epochs']} pass{'es' if asked['epochs'] > 1 else ''}"
+    click.echo(
+        f"{len(plan.names)} methods, three to seven learning rates each and {asked['seeds']} "
+        f"seed{'s' if asked['seeds'] > 1 else ''}, {plan.examples:,} of {there:,} training "
+        f"examples, {passes}: about {plan.minutes:.1f} minutes, {plan.longest:.1f} at most"
+    )
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _write(path: Path, text: str) -> None:
+    with write_whole(path) as beside:
+        beside.write_text(text)
+
+
+def _remembered(path: Path) -> Plan | None:
+    """The plan of a comparison that was stopped; another time would be measured otherwise."""
+    from peftlab.runs.compare import Plan
+
+    try:
+        return Plan(**json.loads(path.read_text())["plan"])
+    except (OSError, ValueError, TypeError, KeyError):  # none, or no plan of today's form
+        return None
+
+
+def _rows(results: Sequence[Result], score: str) -> list[dict[str, Any]]:
+    """The table: a line for each method, the best on validation first."""
+    from peftlab.seeds import interval
+
+    rows = []
+    for result in sorted(results, key=lambda result: -result.validation):
+        one, row = result.contender, {"method": result.contender.name}
+        row |= {"with": one.size, "trained": f"{one.trained:,}"}
+        row |= {"rate": "-" if math.isnan(result.rate) else f"{result.rate:g}"}
+        if result.runs:
+            found = interval([*result.points(score).values()])
+            ends = f"{max(found.low, 0):.1f} to {min(found.high, 100):.1f}"
+            times = {"unmerged": "forward x", "merged": "merged x"}
+            row |= {
+                "validation": f"{100 * result.validation:.1f}",
+                f"test {score}": f"{found.mean:.1f}",
+                "95 % interval": ends if len(result.runs) > 1 else "-",
+                "train s": f"{fmean(run.seconds for run in result.runs):.3g}",
+                "stored MiB": f"{one.stored:.3g}",
+            }
+            row |= {
+                name: f"{result.latency[when]:.2f}" if when in (result.latency or {}) else "-"
+                for when, name in times.items()
+            }
+        rows.append(row | ({"failed": len(result.failures)} if result.failures else {}))
+    return rows
+
+
+def _keep(output: Path, asked: dict[str, Any], results: Sequence[Result]) -> None:
+    """The record."""
+    from peftlab.runs.records import store
+
+    options = {f"--{name}": value for name, value in asked.items() if value is not None}
+    command = shlex.join(["peftlab", "compare", *(str(x) for o in options.items() for x in o)])
+    store(
+        "compare",
+        [run for result in results for run in result.runs],
+        command,
+        output,
+        tried={result.contender.name: dict(result.tried) for result in results},
+        latency={result.contender.name: dict(result.latency or {}) for result in results},
+        failures=[text for result in results for text in result.failures],
+    )
+
+
+def _draw(output: Path, results: Sequence[Result], score: str, tested: int) -> None:
+    """The chart."""
+    from peftlab import figures
+
+    most = 1 - 0.5 / tested  # no error at all has no place on a logarithmic axis
+    shares = {
+        result.contender: [min(value / 100, most) for value in result.points(score).values()]
+        for result in results
+        if result.runs
+    }
+    curves = {one.method.title: {one.trained: own} for one, own in shares.items() if one.trained}
+    lines = {one.method.title: fmean(own) for one, own in shares.items() if not one.trained}
+    picture = figures.fronts(curves, "Test error by trained parameters", lines)
+    with write_whole(output / "compare.png") as beside:
+        beside.write_bytes(picture.png)

@@ -12,11 +12,12 @@ from peftlab.training.batches import IGNORED
 
 
 def _batch_inputs(draw: torch.Generator) -> dict[str, Any]:
+    P = 4 + int(torch.randint(2, (), generator=draw))
     mask = torch.ones(3, 6, dtype=torch.long)
     mask[1, 4:] = mask[2, 5:] = 0
     labels = torch.randint(5, 90, (3, 6), generator=draw).masked_fill(mask == 0, IGNORED)
     labels[0, 0] = labels[1, 1] = IGNORED  # text may have no label, too
-    return {"mask": mask, "labels": labels, "P": 4 + int(torch.randint(3, (), generator=draw))}
+    return {"mask": mask, "labels": labels, "P": P}
 
 
 def _front(mask: Tensor, labels: Tensor, P: int, one: int, label: int) -> Tensor:

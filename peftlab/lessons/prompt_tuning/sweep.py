@@ -284,7 +284,7 @@ def _mass(trial: Trial, seed: int, place: Place) -> list[float]:
     data = trial.task(place.task)
     model, tokenizer = load_backbone(place.backbone, data)
     attachment = load(place.run(trial, seed), model)
-    texts = [e.tags["subject"] for e in data.validation]
+    texts = [e.text.replace("[Y]", "").strip() for e in data.validation]  # the subjects
     batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="right")
     return attention_mass(attachment, {k: batch[k] for k in ("input_ids", "attention_mask")})
 

@@ -42,6 +42,17 @@ def write_whole(path: str | Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def write_text_whole(path: str | Path, text: str) -> None:
+    """Write a text whole or not at all, see `write_whole`.
+
+    Args:
+        path: the file.
+        text: what it shall hold; encoded as UTF-8.
+    """
+    with write_whole(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
 def sha256(path: str | Path) -> str:
     """The SHA-256 of a file.
 

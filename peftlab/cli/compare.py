@@ -10,13 +10,12 @@ from concurrent.futures import BrokenExecutor
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from peftlab.cli.main import Refused, writable
-from peftlab.files import write_whole
+from peftlab.cli.main import Refused, make_output
+from peftlab.files import write_text_whole, write_whole
 from peftlab.text import text_table
 
 if TYPE_CHECKING:
@@ -166,10 +165,7 @@ def _compare(asked: dict[str, Any], output: Path, engine: dict[str, Any]) -> Non
     methods = asked["methods"]
     names = [*runs.USUAL] if methods == "all" else [name.strip() for name in methods.split(",")]
     offer = runs.contenders(model.config, head_of(model), asked["budget"], names)
-    with writable(output):
-        output.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=output):
-            pass
+    make_output(output)
     there = len(data.train)
     most = min(asked["examples"] or there, there)
     setting = runs.Setting(epochs=asked["epochs"])
@@ -187,7 +183,7 @@ def _compare(asked: dict[str, Any], output: Path, engine: dict[str, Any]) -> Non
             asked["minutes"],
             engine["jobs"],
         )
-        _write(path, json.dumps({"asked": asked, "plan": plan._asdict()}, indent=1))
+        write_text_whole(path, json.dumps({"asked": asked, "plan": plan._asdict()}, indent=1))
     contenders = [one for one in offer.contenders if one.name in plan.names]
     _announce(plan, contenders, asked, there, len(data.validation))
     setting = replace(setting, examples=plan.examples if plan.examples < there else None)
@@ -206,7 +202,7 @@ def _compare(asked: dict[str, Any], output: Path, engine: dict[str, Any]) -> Non
     score = headline(data)
     said = runs.advice(results, len(data.validation), len(data.test), score)
     said = [text_table(_rows(results, score), right={"trained", "rate", "stored MiB"}), "", *said]
-    _write(output / "compare.txt", "\n".join(said) + "\n")
+    write_text_whole(output / "compare.txt", "\n".join(said) + "\n")
     _keep(output, asked, results)
     _draw(output, results, score, len(data.test))
     click.echo("\n".join(["", *said, "", f"{output}: compare.json, compare.png, compare.txt"]))
@@ -218,10 +214,12 @@ def _announce(
     plan: Plan, contenders: Sequence[Contender], asked: dict[str, Any], there: int, validated: int
 ) -> None:
     """Say beforehand what will be run, and what to know of it."""
+    from peftlab.runs.compare import BASELINES
+
     for name, reason in plan.refused.items():
         click.echo(f"left out: {name}: {reason}")
     for one in contenders:
-        if one.name not in ("full", "head") and abs(one.trained / asked["budget"] - 1) > 0.2:
+        if one.name not in BASELINES and abs(one.trained / asked["budget"] - 1) > 0.2:
             click.echo(f"far from the budget: {one.name} trains {one.trained:,}, its nearest size")
     if validated < 100:
         click.echo(
@@ -238,11 +236,6 @@ def _announce(
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-
-
-def _write(path: Path, text: str) -> None:
-    with write_whole(path) as beside:
-        beside.write_text(text)
 
 
 def _remembered(path: Path) -> Plan | None:

@@ -37,6 +37,20 @@ def writable(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def make_output(folder: Path) -> None:
+    """Make a folder for results, and see that it can be written: before hours of work.
+
+    Args:
+        folder: may be there already.
+
+    Raises:
+        Refused: it cannot be made or written.
+    """
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="peftlab")
 def main() -> None:
@@ -128,9 +142,7 @@ def run(labs: tuple[str, ...], given: tuple[tuple[str, str], ...], output: Path,
 
     from peftlab.notebooks import execute, gallery
 
-    with writable(output):
-        output.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=output).close()  # before hours of work, not after them
+    make_output(output)
     ended: list[execute.Outcome] = []
     started, stopped = time.time(), False
     try:

@@ -25,7 +25,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
-from peftlab.files import write_whole
+from peftlab.files import write_text_whole
 from peftlab.notebooks.execute import WIDGET_VIEW
 
 TEMPLATES = jinja2.FileSystemLoader(Path(__file__).parent / "pages")
@@ -207,10 +207,10 @@ def render(folder: str | Path) -> Path:
         make_offline(soup, {lab.name for lab in labs})
         if picture := soup.select_one("main img"):
             lab.picture = {"src": picture["src"], "alt": picture.get("alt", "")}
-        _write(folder / lab.page, str(soup))
+        write_text_whole(folder / lab.page, str(soup))
     environment = jinja2.Environment(loader=TEMPLATES, autoescape=True)
     index = environment.get_template("index_page.html.j2")
-    _write(folder / "index.html", index.render(labs=labs, css=css, policy=POLICY))
+    write_text_whole(folder / "index.html", index.render(labs=labs, css=css, policy=POLICY))
     return folder / "index.html"
 
 
@@ -264,8 +264,3 @@ def _css() -> str:
     )
     own = TEMPLATES.get_source(jinja2.Environment(), "gallery.css")[0]
     return f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}\n{own}"
-
-
-def _write(path: Path, text: str) -> None:
-    with write_whole(path) as beside:
-        beside.write_text(text, encoding="utf-8")

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from peftlab import insight
 from peftlab.attach import Attachment
-from peftlab.files import write_whole
+from peftlab.files import write_text_whole
 from peftlab.runs.trial import Run, Trial, run_trial
 
 Keep = Callable[[Attachment, Run, Path], Run]
@@ -159,9 +159,9 @@ def run_trials(
             trial, seed = left[path]
             if isinstance(found, Exception):
                 failed.append(Failure(trial.label, seed, found))
-                _write(path.with_name("failed.txt"), f"{failed[-1]}\n")
+                write_text_whole(path.with_name("failed.txt"), f"{failed[-1]}\n")
             else:
-                _write(path, json.dumps(found))
+                write_text_whole(path, json.dumps(found))
                 path.with_name("failed.txt").unlink(missing_ok=True)
     if failed and failures is None:
         raise failed[0].error
@@ -243,11 +243,6 @@ def _workers(jobs: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
         return
     with _client(scheduler), joblib.parallel_config(backend="dask"):
         yield joblib.Parallel(return_as="generator_unordered")
-
-
-def _write(path: Path, text: str) -> None:
-    with write_whole(path) as beside:
-        beside.write_text(text)
 
 
 def _run(

@@ -16,6 +16,7 @@ from peftlab.insight.prompts import (
     vote,
     vote_accuracy,
 )
+from peftlab.insight.reading import reading_loss
 from peftlab.insight.subspaces import (
     amplification,
     directions,
@@ -55,6 +56,7 @@ __all__ = [
     "random_directions",
     "random_like",
     "random_similarities",
+    "reading_loss",
     "soft_prompt",
     "span_ablation",
     "spectrum",

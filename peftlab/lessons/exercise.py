@@ -129,6 +129,9 @@ class Exercise:
             )
         if reason:
             return Feedback(WRONG, reason)
+        if wanted.dtype == torch.bool:
+            wrong = (answer.bool() != wanted).nonzero()[0].tolist()
+            return Feedback(WRONG, f"wrong at place {wrong}, and perhaps at others")
         apart = (answer.float() - wanted).abs().max()
         return Feedback(
             WRONG,

@@ -9,7 +9,8 @@ The lab and the sweep behind its stored record take their trials from the same p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -19,7 +20,7 @@ from peftlab.ledger.verdicts import Claim
 from peftlab.methods.base import Paper
 from peftlab.runs.engine import run_folder, run_trials
 from peftlab.runs.records import store
-from peftlab.runs.trial import Run, Trial, distinct
+from peftlab.runs.trial import Run, Trial, distinct, rounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class Group:
         noted: whether the lab's record lists these runs.
         shown: whether figures and claims may use runs of these seeds; False for a grid, whose runs
             choose a learning rate and are reported nowhere.
+        record: the stored record of another lab that holds these runs, such as "01_lora_sweep"; a
+            sweep does not run them.
 
     Raises:
         ValueError: no seed, or a seed twice.
@@ -45,6 +48,7 @@ class Group:
     task: str | None = None
     noted: bool = True
     shown: bool = True
+    record: str | None = None
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -181,6 +185,8 @@ def sweep(lesson: Lesson, plan: Plan, backbone: str, task: str) -> dict[str, Any
     if lesson.prepare:
         lesson.prepare(plan, place)
     for group in plan.groups.values():
+        if group.record:
+            continue
         found = run_trials(
             distinct(group.trials),
             backbone=group.backbone or backbone,
@@ -188,13 +194,25 @@ def sweep(lesson: Lesson, plan: Plan, backbone: str, task: str) -> dict[str, Any
             seeds=group.seeds,
             folder=place.folder,
         )
-        # a setting may stand in two groups; what is kept in one folder is one run
-        runs += [run for run in found if not any(_same(run, other) for other in runs)]
+        runs = distinct_runs([*runs, *found])
     findings = lesson.findings(plan, runs, place) if lesson.findings else {}
     command = f"peftlab run {lesson.lab} -p rerun_sweep true -p backbone {backbone} -p task {task}"
     return store(f"{lesson.lab}_sweep", runs, command, ".", **findings)
 
 
-def _same(run: Run, other: Run) -> bool:
-    places = [(r.backbone, r.task, r.seed, r.settings) for r in (run, other)]
-    return places[0] == places[1]
+def distinct_runs(runs: Iterable[Run]) -> list[Run]:
+    """Leave out runs of a setting, a place and a seed that an earlier one has.
+
+    A setting may stand in two groups of a plan, and in the records of two labs.
+
+    Args:
+        runs: any number.
+
+    Returns:
+        The runs that are left, in their order.
+    """
+    found: dict[str, Run] = {}
+    for run in runs:
+        key = [run.backbone, run.task, run.seed, rounded(run.settings)]
+        found.setdefault(json.dumps(key, sort_keys=True), run)
+    return [*found.values()]

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from peftlab.figures import Table
-from peftlab.lessons.lesson import Lesson, Plan, sweep
+from peftlab.lessons.lesson import Lesson, Plan, distinct_runs, sweep
 from peftlab.runs.records import find_runs, stored
 from peftlab.runs.trial import Run, Trial
 from peftlab.tasks import load_task
@@ -37,10 +37,17 @@ class StoredRuns:
 
     @cached_property
     def study(self) -> dict[str, Any]:
-        """The stored record: its runs, and what was computed from them; or a sweep run now."""
+        """The stored record: its runs, and what was computed from them; or a sweep run now.
+
+        The runs of other labs' records, see `Group.record`, are among them.
+        """
         if self.rerun:
-            return sweep(self.lesson, self.plan, self.backbone, self.task)
-        return stored(f"{self.lesson.lab}_sweep")
+            study = sweep(self.lesson, self.plan, self.backbone, self.task)
+        else:
+            study = stored(f"{self.lesson.lab}_sweep")
+        others = {group.record for group in self.plan.groups.values() if group.record}
+        every = [*study["runs"], *(run for name in sorted(others) for run in stored(name)["runs"])]
+        return study | {"runs": distinct_runs(every)}
 
     def runs(
         self, trial: str | Trial, *, backbone: str | None = None, task: str | None = None

@@ -67,6 +67,24 @@ def closest(method: Method, config: Any, head: str | None, budget: int) -> Fit:
     return Fit(own, budget, trained)
 
 
+def size_of(method: Method) -> str:
+    """Say how large a method is, as it is written on the command line.
+
+    Args:
+        method: any.
+
+    Returns:
+        Such as "rank=8", or the kinds of BitFit's biases; "" for a method without a size.
+    """
+    name = method.size_name
+    if name is None:
+        kinds = getattr(method, "biases", ())
+        return f"biases={','.join(kinds)}" if kinds else ""
+    if name == "template":
+        return f"{method.positions} positions"
+    return f"{name}={getattr(method, name)}"
+
+
 def _by_size(
     method: Method, config: Any, head: str | None, budget: int
 ) -> list[tuple[int, Method]] | None:

@@ -30,7 +30,8 @@ from peftlab.insight import time_ratio
 from peftlab.methods import METHODS
 from peftlab.methods.base import Method
 from peftlab.methods.baselines import FullFineTuning, HeadOnly
-from peftlab.methods.budget import closest
+from peftlab.methods.budget import closest, size_of
+from peftlab.methods.p_tuning.method import PTuning
 from peftlab.runs.engine import Failure, keep_the_run_alone, run_trials
 from peftlab.runs.trial import Run, Trial
 from peftlab.seeds import interval
@@ -52,6 +53,7 @@ USUAL = {  # where the search for a rate begins
 }
 OF_A_HUNDRED = ("bleu", "chrf")  # scores that sacrebleu gives from 0 to 100
 OF_EXAMPLES = ("accuracy", "exact_match")  # scores that are shares of the test examples
+READING_HEADS = ("sequence_classification", "token_classification")  # no word is filled in
 BASELINES = (FullFineTuning.name, HeadOnly.name)
 FIRST_RATES, MOST_RATES = 3, 7  # tried for one method
 TUNING_SEED = 100  # chooses learning rates, and is reported nowhere
@@ -80,12 +82,7 @@ class Contender:
     @property
     def size(self) -> str:
         """The size as it is written on the command line, such as "rank=8"."""
-        name = self.method.size_name
-        if name is None:
-            return ",".join(getattr(self.method, "kinds", ()))
-        if name == "template":
-            return f"{self.method.positions} positions"
-        return f"{name}={getattr(self.method, name)}"
+        return size_of(self.method)
 
 
 class Offer(NamedTuple):
@@ -173,6 +170,8 @@ def contenders(config: Any, head: str | None, budget: int, names: Iterable[str])
         if name not in names and name not in BASELINES:
             continue
         own = METHODS[name]()
+        if isinstance(own, PTuning) and head in READING_HEADS:
+            own = replace(own, template=own.template.removesuffix(" [Y]"))
         try:
             if name not in BASELINES:
                 own = closest(own, config, head, budget).method

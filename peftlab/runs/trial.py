@@ -16,12 +16,13 @@ import torch
 
 from peftlab.attach import Attachment
 from peftlab.backbones import load_backbone
+from peftlab.insight import reading_loss
 from peftlab.methods.base import Method
 from peftlab.methods.distillation.method import Distillation
 from peftlab.refuse import require_number
 from peftlab.tasks import Task, load_task, verbalized, worded
 from peftlab.tasks.scores import scores, scores_by
-from peftlab.training import evaluate, train
+from peftlab.training import History, evaluate, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,10 @@ class Trial:
         tested: how many of the test examples to predict, likewise.
         elsewhere: further tasks of the same labels, on whose test examples, as many as `tested`
             says, the trained model is tried without training on them.
+        then: a further task of the same labels, on which training goes on afterwards, in the same
+            way; the first one is tested again after it.
+        read: a task whose test texts, as many as `tested` says, a language model reads before and
+            after the training; its head has to be that of a language model.
         distillation: the backbone is a teacher that was fine-tuned for the task, and a student of
             it is trained; None trains the backbone itself.
 
@@ -70,6 +75,8 @@ class Trial:
     validated: int | None = None
     tested: int | None = None
     elsewhere: tuple[str, ...] = ()
+    then: str | None = None
+    read: str | None = None
     distillation: Distillation | None = None
 
     def __post_init__(self) -> None:
@@ -90,6 +97,7 @@ class Trial:
         more = {"examples": self.examples, "wording": self.wording, "words": self.words or None}
         more |= {"drawn": self.drawn or None, "elsewhere": self.elsewhere or None}
         more |= {"validated": self.validated, "tested": self.tested}
+        more |= {"then": self.then, "read": self.read}
         if self.look_every > 1:
             more["look_every"] = self.look_every
         if self.distillation:
@@ -157,6 +165,10 @@ class Run:
         by_kind: accuracy by kind of example; empty where the task has no kinds.
         scores_by_kind: all scores by kind; None in old records, which have none.
         transfer: accuracy on the test examples of each task of `Trial.elsewhere`.
+        afterwards: accuracy on the own test examples after training on `Trial.then`, and on those
+            of that task, by the names of the tasks.
+        reading: loss on the texts of `Trial.read`, see `insight.reading_loss`: "before", with the
+            method disabled, and "after".
         seconds: of the training.
         validation: accuracy and loss on the validation split each time it was looked at, with the
             step; None where a record left them out.
@@ -178,6 +190,8 @@ class Run:
     by_kind: Mapping[str, Mapping[str, float]]
     scores_by_kind: Mapping[str, Mapping[str, float]] | None = None
     transfer: Mapping[str, float] | None = None
+    afterwards: Mapping[str, float] | None = None
+    reading: Mapping[str, float] | None = None
     seconds: float
     validation: Sequence[Mapping[str, float]] | None = None
     history: Mapping[str, Any] | None = None
@@ -292,13 +306,14 @@ def run_trial(
         NonFiniteLossError: see `train`.
     """
     task = trial.task(task_name, seed)
-    elsewhere = {name: trial.task(name) for name in trial.elsewhere}
-    for name, other in elsewhere.items():
+    others = {name: trial.task(name, seed) for name in (*trial.elsewhere, trial.then) if name}
+    for name, other in others.items():
         if other.labels != task.labels:
             raise ValueError(
-                f"elsewhere={name!r} has the labels {other.labels}, and {task_name} has "
-                f"{task.labels}; name tasks of the same labels"
+                f"{'then' if name == trial.then else 'elsewhere'}={name!r} has the labels "
+                f"{other.labels}, and {task_name} has {task.labels}; name tasks of the same labels"
             )
+    texts = [e.text for e in load_task(trial.read).test[: trial.tested]] if trial.read else []
     model, tokenizer = load_backbone(backbone, task, pretrained=trial.pretrained, seed=seed)
     loss = None
     if trial.distillation:
@@ -306,31 +321,49 @@ def run_trial(
         loss = trial.distillation.distiller(teacher, model).loss
     torch.manual_seed(seed)
     attachment = trial.method.attach(model)
-    history = train(
-        attachment,
-        tokenizer,
-        task,
-        learning_rate=trial.learning_rate,
-        epochs=trial.epochs,
-        batch_size=trial.batch_size,
-        warmup=trial.warmup,
-        seed=seed,
-        validate=trial.look_every,
-        progress=progress,
-        loss=loss,
-    )
+
+    def trained(data: Task) -> History:
+        return train(
+            attachment,
+            tokenizer,
+            data,
+            learning_rate=trial.learning_rate,
+            epochs=trial.epochs,
+            batch_size=trial.batch_size,
+            warmup=trial.warmup,
+            seed=seed,
+            validate=trial.look_every,
+            progress=progress,
+            loss=loss,
+        )
+
+    def accuracy(name: str) -> float:
+        return evaluate(model, tokenizer, others[name].test).accuracy
+
+    history = trained(task)
     found = evaluate(model, tokenizer, task.test)
     kinds = "kind" in task.test[0].tags
-    transfer = {
-        name: evaluate(model, tokenizer, other.test).accuracy for name, other in elsewhere.items()
-    }
+    transfer = {name: accuracy(name) for name in trial.elsewhere}
+    reading, afterwards = None, None
+    if texts:
+        reading = {"after": reading_loss(model, tokenizer, texts)}
+        with attachment.disabled():
+            reading["before"] = reading_loss(model, tokenizer, texts)
+    counts = attachment.report().to_dict()
+    if trial.then and not history.interrupted:
+        more = trained(others[trial.then])
+        history = replace(history, interrupted=more.interrupted)
+        afterwards = {
+            task_name: evaluate(model, tokenizer, task.test).accuracy,
+            trial.then: accuracy(trial.then),
+        }
     run = Run(
         label=trial.label,
         settings=trial.settings(),
         backbone=backbone,
         task=task_name,
         seed=seed,
-        counts=attachment.report().to_dict(),
+        counts=counts,
         validation_accuracy=history.validation[-1]["accuracy"] if history.validation else None,
         test_accuracy=found.accuracy,
         test_loss=found.loss,
@@ -338,6 +371,8 @@ def run_trial(
         seconds=history.seconds,
         test_scores=scores(task, found),
         transfer=transfer or None,
+        afterwards=afterwards,
+        reading=reading,
         scores_by_kind=scores_by(task, found, "kind") if kinds else {},
         validation=history.to_dict()["validation"],
         history=history.to_dict(),

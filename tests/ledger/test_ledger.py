@@ -28,6 +28,7 @@ from peftlab.lessons import (
     prompt_tuning,
     start,
 )
+from peftlab.lessons import compare as comparison
 from peftlab.methods import METHODS
 from peftlab.runs.trial import Run
 from peftlab.seeds import (
@@ -87,7 +88,7 @@ def test_the_paper_prints_counts_that_do_not_reproduce():
 
 def test_every_claim_says_what_the_paper_prints_and_where():
     every = (start, lora, adapter, prompt_tuning, prefix_tuning, p_tuning, p_tuning_v2, bitfit)
-    for own in (*every, distillation):
+    for own in (*every, distillation, comparison):
         for claim in own.LESSON.claims.values():
             assert claim.statement and claim.paper
             assert claim.where.startswith(("section", "table", "figure"))

@@ -41,6 +41,10 @@ NUMBERS = [name for name in EXERCISES if name not in TENSORS]
 
 every_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 tensor_exercises = pytest.mark.parametrize("name", TENSORS)
+FLOATS = [
+    n for n in TENSORS if EXERCISES[n].solution(**inputs_of(EXERCISES[n])).is_floating_point()
+]
+float_exercises = pytest.mark.parametrize("name", FLOATS)
 number_exercises = pytest.mark.parametrize("name", NUMBERS)
 
 
@@ -117,14 +121,12 @@ def test_another_type_than_a_number_is_named(name, answer):
 def test_another_shape_is_told_with_the_right_one(name):
     exercise = EXERCISES[name]
     wanted = exercise.solution(**inputs_of(exercise))
-    feedback = exercise.check(lambda **inputs: exercise.solution(**inputs).flatten())
+    feedback = exercise.check(lambda **inputs: exercise.solution(**inputs)[None])
     assert feedback.status == WRONG
-    assert (
-        f"{tuple(wanted.flatten().shape)}, it should be {tuple(wanted.shape)}" in feedback.message
-    )
+    assert f"{tuple(wanted[None].shape)}, it should be {tuple(wanted.shape)}" in feedback.message
 
 
-@tensor_exercises
+@float_exercises
 def test_other_numbers_are_told_with_their_distance(name):
     wanted = EXERCISES[name].solution(**inputs_of(EXERCISES[name])) + 1
     feedback = EXERCISES[name].check(lambda **inputs: EXERCISES[name].solution(**inputs) + 1)
@@ -133,11 +135,16 @@ def test_other_numbers_are_told_with_their_distance(name):
     assert "whatever" in EXERCISES[name].check(lambda **inputs: wanted).message
 
 
-@tensor_exercises
+@float_exercises
 @pytest.mark.parametrize("spoil", [lambda t: t * torch.nan, lambda t: t > 0], ids=["NaN", "bool"])
 def test_tensors_that_are_no_numbers_are_wrong_and_stop_nothing(name, spoil):
     exercise = EXERCISES[name]
     assert exercise.check(lambda **inputs: spoil(exercise.solution(**inputs))).status == WRONG
+
+
+def test_a_wrong_answer_of_yes_and_no_is_told_by_its_first_place():
+    feedback = EXERCISES["FRONT"].check(lambda counts, scores: counts > 9)
+    assert feedback.status == WRONG and "wrong at place [" in feedback.message
 
 
 @tensor_exercises

@@ -576,3 +576,28 @@ def test_an_error_that_cannot_be_sent_is_told_in_words(run_all, monkeypatch):
     monkeypatch.setattr(engine, "run_trial", failing)
     run_all([HEAD], seeds=[0], failures=failures)
     assert str(failures[0]) == "head only, seed 0: RuntimeError: Own: 1 and 2"
+
+
+def test_training_may_go_on_with_another_task_and_the_first_is_tested_again(
+    backbone, task, tmp_path
+):
+    other = write_task(tmp_path / "other.tsv")
+    trial = replace(LORA, then=other)
+    run = run_trial(trial, backbone, task, 0, progress=False)[1]
+    alone = run_trial(LORA, backbone, task, 0, progress=False)[1]
+    assert run.test_accuracy == alone.test_accuracy and run.validation == alone.validation
+    assert set(run.afterwards) == {task, other} and alone.afterwards is None
+    assert all(0 <= accuracy <= 1 for accuracy in run.afterwards.values())
+    assert Run.from_json(json.loads(json.dumps(run.to_json()))).afterwards == run.afterwards
+    assert run.same_setting(trial) and not run.same_setting(LORA)
+    (tmp_path / "three.tsv").write_text(
+        "text\tlabel\n" + "".join(f"text {i}\t{'abc'[i % 3]}\n" for i in range(30))
+    )
+    wrong = replace(LORA, then=str(tmp_path / "three.tsv"))
+    with pytest.raises(ValueError, match=r"then=.*has the labels \('a', 'b', 'c'\)"):
+        run_trial(wrong, backbone, task, 0, progress=False)
+
+
+def test_only_a_language_model_reads(backbone, task):
+    with pytest.raises(ValueError, match="does not write, so it has no loss on text"):
+        run_trial(replace(LORA, read=task), backbone, task, 0, progress=False)

@@ -93,6 +93,11 @@ def _llama(
     } | other
 
 
+def _qwen3(d: int, f: int, layers: int, heads: int, tied: bool) -> dict[str, Any]:
+    other = {"model_type": "qwen3", "head_dim": 128, "tie_word_embeddings": tied}
+    return _llama(d, f, layers, heads, 8, 151936, **other)
+
+
 #: Published architectures by name: a head that suits them, and the config values that decide their
 #: size.
 CATALOG: dict[str, tuple[str | None, dict[str, Any]]] = {
@@ -111,8 +116,12 @@ CATALOG: dict[str, tuple[str | None, dict[str, Any]]] = {
     ),
     "bert-base": ("sequence_classification", _bert(768, 12)),
     "bert-large": ("sequence_classification", _bert(1024, 24)),
+    "bert-base-cased": ("sequence_classification", _bert(768, 12, vocab=28996)),
+    "bert-large-cased": ("sequence_classification", _bert(1024, 24, vocab=28996)),
     "roberta-base": ("sequence_classification", _roberta(768, 12)),
     "roberta-large": ("sequence_classification", _roberta(1024, 24)),
+    # the widths and depth of DeBERTa V2 XXL in BERT's layout: counts of its projections hold
+    "deberta-xxl-shape": ("sequence_classification", _bert(1536, 48, vocab=128100)),
     "bart-base": ("seq2seq_lm", _bart(768, 6, 12)),
     "bart-large": ("seq2seq_lm", _bart(1024, 12, 16)),
     "t5-v1.1-small": ("seq2seq_lm", _t5(512, 1024, 8, 6)),
@@ -124,20 +133,13 @@ CATALOG: dict[str, tuple[str | None, dict[str, Any]]] = {
     "gpt2-medium": ("causal_lm", _gpt2(1024, 24, 16)),
     "gpt2-large": ("causal_lm", _gpt2(1280, 36, 20)),
     "gpt2-xl": ("causal_lm", _gpt2(1600, 48, 25)),
-    "qwen3-0.6b": (
-        "causal_lm",
-        _llama(
-            1024,
-            3072,
-            28,
-            16,
-            8,
-            151936,
-            model_type="qwen3",
-            head_dim=128,
-            tie_word_embeddings=True,
-        ),
-    ),
+    "qwen3-0.6b": ("causal_lm", _qwen3(1024, 3072, 28, 16, tied=True)),
+    "qwen3-1.7b": ("causal_lm", _qwen3(2048, 6144, 28, 16, tied=True)),
+    "qwen3-8b": ("causal_lm", _qwen3(4096, 12288, 36, 32, tied=False)),
+    "smollm2-135m": ("causal_lm", _llama(576, 1536, 30, 9, 3, 49152, tie_word_embeddings=True)),
+    "smollm2-360m": ("causal_lm", _llama(960, 2560, 32, 15, 5, 49152, tie_word_embeddings=True)),
+    "smollm2-1.7b": ("causal_lm", _llama(2048, 8192, 24, 32, 32, 49152, tie_word_embeddings=True)),
+    "llama-3.2-1b": ("causal_lm", _llama(2048, 8192, 16, 32, 8, 128256, tie_word_embeddings=True)),
     "llama-2-7b": ("causal_lm", _llama(4096, 11008, 32, 32, 32, 32000)),
     "llama-3-8b": ("causal_lm", _llama(4096, 14336, 32, 32, 8, 128256)),
     "gpt3-175b": ("causal_lm", _gpt2(12288, 96, 96, positions=2048)),

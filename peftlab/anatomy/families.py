@@ -42,8 +42,13 @@ def _norms(attention: str, mlp: str, d: int, bias: bool = True) -> tuple[Norm, .
 
 
 def _untied(c: Any) -> bool:
-    """Whether the output embedding is a table of its own; without a word it is tied."""
-    return not getattr(c, "tie_word_embeddings", True)
+    """Whether the output embedding is a table of its own; without a word it is tied.
+
+    transformers 5 writes "tied" into every config of T5. What it was asked for is left in
+    `scale_decoder_outputs`, which is False for T5 1.1, whose output embedding is its own.
+    """
+    asked = getattr(c, "tie_word_embeddings", True), getattr(c, "scale_decoder_outputs", True)
+    return not all(asked)
 
 
 def _own_output(c: Any, head: str | None, d: int) -> int:

@@ -29,8 +29,8 @@ def transformers_config(name: str, labels: int = 2) -> Any:
 def count_on_meta(method: Method, config: Any, head: str | None = None) -> ParameterCount:
     """Build the model on the meta device, which takes no memory, attach the method, and count.
 
-    For T5 1.1 the count lacks V * D: transformers 5 ties its output embedding, which the published
-    model does not.
+    transformers 5 ties the output embedding of T5 1.1 when it builds the model of a config; here it
+    is untied again, as in the published model, and in one that is loaded.
 
     Args:
         method: what to attach.
@@ -48,4 +48,6 @@ def count_on_meta(method: Method, config: Any, head: str | None = None) -> Param
     anatomy.check_head(config, head)
     with torch.device("meta"):
         model = getattr(transformers, AUTO_CLASSES[head]).from_config(config)
+        if head == "seq2seq_lm" and getattr(config, "scale_decoder_outputs", True) is False:
+            model.lm_head.weight = torch.nn.Parameter(torch.empty_like(model.lm_head.weight))
     return method.attach(model).report()

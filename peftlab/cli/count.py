@@ -25,7 +25,7 @@ from peftlab.text import text_table
     default="minilm",
     show_default=True,
     metavar="NAME",
-    help="A name of the catalog, or a local folder with a config.json.",
+    help="A name of the catalog, a backbone of peftlab, a folder with a config.json, or a hub id.",
 )
 @click.option("--method", type=click.Choice(list(COUNTED)), help="All of them without this.")
 @click.option(
@@ -94,13 +94,22 @@ def _architecture(backbone: str, head: str | None, labels: int) -> tuple[Any, st
     """The config of a backbone and the head it gets."""
     if backbone in CATALOG:
         config, usual = catalog_config(backbone, labels), CATALOG[backbone][0]
-    elif Path(backbone).is_dir():
-        if not Path(backbone, "config.json").is_file():
+    elif Path(backbone).is_dir() or backbone.count("/") == 1 or backbone in _named():
+        if Path(backbone).is_dir() and not Path(backbone, "config.json").is_file():
             raise ValueError(f"the folder {backbone} has no config.json")
-        config, usual = folder_config(backbone, labels), None
+        from peftlab.backbones.find import folder_of
+
+        config, usual = folder_config(folder_of(backbone), labels), None
     else:
         config, usual = catalog_config(backbone), None
     return config, (None if head == "none" else head or usual)
+
+
+def _named() -> list[str]:
+    """The backbones that are bundled or fetched; their configs are in their folders."""
+    from peftlab.backbones.find import FETCHED, available
+
+    return [*available(), *FETCHED]
 
 
 def _counted(

@@ -1,201 +1,238 @@
-"""The parameter counts that the papers print, with the settings to count them again."""
+"""The numbers that the papers print about parameters, and how each is computed again.
+
+    for result in recount(ROWS, METHODS):
+        print(result.row.what, result.row.printed, result.said, result.verdict)
+
+A row holds settings and no result: the number is computed from the backbone's config and the method
+each time, in closed form, without torch. The rows stand in `peftlab/ledger/rows.py`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
+from peftlab import anatomy
 from peftlab.anatomy.catalog import CATALOG, catalog_config
+from peftlab.figures import Table
 
 if TYPE_CHECKING:
     from peftlab.methods.base import Method
-from peftlab.figures import Table
 
-
-@dataclass(frozen=True)
-class Printed:
-    """A parameter count that a paper prints.
-
-    Args:
-        what: the model and setting, in the paper's words.
-        printed: the number as printed, or the share of the backbone in percent.
-        backbone: name in `anatomy.catalog.CATALOG`.
-        hyperparameters: of the method, so that it can be counted again.
-        counted: what the arithmetic gives, of what is stored.
-        agrees: whether it equals the printed number, rounded or cut to as many digits: the papers
-            do both. Zeros at the end of a whole number are no digits.
-        note: why not, when it does not.
-    """
-
-    what: str
-    printed: str
-    backbone: str
-    hyperparameters: dict[str, Any]
-    counted: int
-    agrees: bool = True
-    note: str = ""
-
-
-_ALL_FOUR = ("query", "key", "value", "attention_output")
-_KINDS = (
-    *_ALL_FOUR,
-    "attention_norm",
-    "mlp_in",
-    "mlp_out",
-    "mlp_norm",
+EXACT, ROUNDS, ASSUMES, MISSES = (
+    "exact",
+    "rounds to it",
+    "needs an assumption",
+    "does not reproduce",
 )
-_BUDGET_LABEL = "equals 0.1 % of the model's size, the label that prefix-tuning gives its budget"
-
-PRINTED: dict[str, tuple[Printed, ...]] = {
-    "lora": (
-        Printed("GPT-3, r_q = r_v = 1", "4.7M", "gpt3-175b", {"rank": 1}, 4_718_592),
-        Printed("GPT-3, r_q = r_v = 2", "9.4M", "gpt3-175b", {"rank": 2}, 9_437_184),
-        Printed("GPT-3, r_q = r_v = 4", "18.8M", "gpt3-175b", {"rank": 4}, 18_874_368),
-        Printed("GPT-3, r_q = r_v = 8", "37.7M", "gpt3-175b", {"rank": 8}, 37_748_736),
-        Printed("GPT-3, r_q = r_v = 64", "301.9M", "gpt3-175b", {"rank": 64}, 301_989_888),
-        Printed(
-            "GPT-3, all four r = 64",
-            "603.8M",
-            "gpt3-175b",
-            {"rank": 64, "targets": _ALL_FOUR},
-            603_979_776,
-            agrees=False,
-            note="603.98M after rounding",
-        ),
-        Printed("RoBERTa base, r = 8", "0.3M", "roberta-base", {"rank": 8}, 294_912),
-        Printed("RoBERTa large, r = 8", "0.8M", "roberta-large", {"rank": 8}, 786_432),
-        Printed(
-            "GPT-2 medium, r = 4",
-            "0.35M",
-            "gpt2-medium",
-            {"rank": 4},
-            393_216,
-            agrees=False,
-            note=_BUDGET_LABEL,
-        ),
-        Printed(
-            "GPT-2 large, r = 4",
-            "0.77M",
-            "gpt2-large",
-            {"rank": 4},
-            737_280,
-            agrees=False,
-            note=_BUDGET_LABEL,
-        ),
-    ),
-    "adapter": (
-        Printed("BERT base, m = 64", "2M", "bert-base", {"bottleneck": 64}, 2_417_664),
-        Printed(
-            "RoBERTa large, m = 64, without LayerNorms (LoRA's table 2)",
-            "6.0M",
-            "roberta-large",
-            {"bottleneck": 64, "layer_norms": False},
-            6_343_680,
-            agrees=False,
-            note="agrees if a million is 2**20",
-        ),
-        Printed(
-            "RoBERTa large, m = 8, without LayerNorms (LoRA's table 2)",
-            "0.8M",
-            "roberta-large",
-            {"bottleneck": 8, "layer_norms": False},
-            835_968,
-        ),
-    ),
-    "prompt_tuning": (
-        Printed("T5 1.1 XXL, p = 5", "20,480", "t5-v1.1-xxl", {"prompt_length": 5}, 20_480),
-        Printed("T5 1.1 XXL, p = 100", "409,600", "t5-v1.1-xxl", {"prompt_length": 100}, 409_600),
-        Printed(
-            "T5 1.1 Small, p = 20",
-            "10,420",
-            "t5-v1.1-small",
-            {"prompt_length": 20},
-            10_240,
-            agrees=False,
-            note="20 rows of 512 numbers; a misprint",
-        ),
-    ),
-    "prefix_tuning": (
-        Printed("GPT-2 medium, P = 5", "250K", "gpt2-medium", {"prefix_length": 5}, 245_760),
-        Printed("GPT-2 medium, P = 10", "500K", "gpt2-medium", {"prefix_length": 10}, 491_520),
-        Printed(
-            "BART large, three stacks, P = 100 (table 5)",
-            "2 %",
-            "bart-large",
-            {"prefix_length": 100},
-            7_372_800,
-        ),
-        Printed(
-            "BART large, three stacks, P = 200 (figure 4)",
-            "2 %",
-            "bart-large",
-            {"prefix_length": 200},
-            14_745_600,
-            agrees=False,
-            note="3.63 %; the paper names both lengths",
-        ),
-    ),
-    "p_tuning_v2": (
-        Printed(
-            "RoBERTa large, P = 8 (BoolQ)", "0.1 %", "roberta-large", {"prefix_length": 8}, 393_216
-        ),
-        Printed(
-            "BERT large, P = 224 (CoNLL05, the longest prompt of the scripts)",
-            "3 %",
-            "bert-large",
-            {"prefix_length": 224},
-            11_010_048,
-        ),
-        Printed(
-            "BERT base, P = 20, as PEFT's documentation counts it",
-            "370,178",
-            "bert-base",
-            {"prefix_length": 20},
-            368_640,
-            agrees=False,
-            note="370,178 has the head of two labels in it, 1,538 numbers",
-        ),
-    ),
-    "bitfit": (
-        Printed("RoBERTa base, all (LoRA's table 2)", "0.1M", "roberta-base", {}, 102_912),
-        Printed(
-            "BERT base, LayerNorms alone (the adapter paper)",
-            "40K",
-            "bert-base",
-            {"control": "norms"},
-            38_400,
-        ),
-        Printed(
-            "GPT-3 (LoRA's table 4)",
-            "14.2M",
-            "gpt3-175b",
-            {"biases": _KINDS},
-            12_976_128,
-            agrees=False,
-            note="a block of GPT-2's shape has 11 d biases; 12 d would give 14,155,776",
-        ),
-    ),
+UNITS = {"K": 1_000, "M": 1_000_000, "B": 1_000_000_000}
+MEANT = {  # what a printed number is of
+    "trained": "what trains, without the head",
+    "stored": "what is kept after training, without the head",
+    "trained and head": "what trains, the head with it",
+    "total": "the backbone with what is added",
+    "backbone": "the backbone alone",
+    "share": "what is kept, in percent of the backbone",
+    "sum": "several of these, as the row says",
 }
 
 
-def printed_table(name: str, method: type[Method], caption: str) -> Table:
-    """The printed counts of a paper, counted again.
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A number that a paper prints.
 
     Args:
-        name: of the paper in `PRINTED`.
+        paper: name of the lab's method whose paper it is, or "peft" for the documentation of PEFT.
+        where: table, figure or section.
+        what: the model and setting, in the paper's words.
+        printed: the number as printed: digits, and at the end K, M, B, % or x.
+        meant: which of `MEANT`.
+        backbone: name in `anatomy.catalog.CATALOG`; "" where a `formula` needs none.
+        method: name of the method that is counted.
+        hyperparameters: of the method.
+        head: the task head; None takes what the catalog says.
+        factor: the count is multiplied by it, where the paper counts a part of the method.
+        layers_only: a share is one of the layers alone, without embeddings.
+        million: what the paper may have meant by M.
+        formula: computes the number where no method does; takes nothing.
+        assumption: what has to be assumed for the number to come out.
+        assuming: the fields of this row that the assumption changes.
+        reason: why the number does not come out.
+    """
+
+    paper: str
+    where: str
+    what: str
+    printed: str
+    meant: str = "stored"
+    backbone: str = ""
+    method: str = ""
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    head: str | None = None
+    factor: float = 1.0
+    layers_only: bool = False
+    million: int = UNITS["M"]
+    formula: Callable[[], float] | None = None
+    assumption: str = ""
+    assuming: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row, computed again.
+
+    Args:
+        row: what was printed.
+        ours: the number; under the row's assumption, where it needs it.
+        verdict: `EXACT`, `ROUNDS`, `ASSUMES` or `MISSES`.
+    """
+
+    row: Row
+    ours: float
+    verdict: str
+
+    @property
+    def said(self) -> str:
+        """Our number as text, in the unit of the printed one where that is a share or a factor."""
+        if self.row.printed.endswith(("%", "x")):
+            digits = max(4, len(self.row.printed.partition(".")[2]))
+            return f"{self.ours:.{digits}f} {self.row.printed[-1]}"
+        return f"{round(self.ours):,}"
+
+    @property
+    def why(self) -> str:
+        """What was assumed, or why it does not reproduce; else empty."""
+        return {ASSUMES: self.row.assumption, MISSES: self.row.reason}.get(self.verdict, "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Write the result as plain values."""
+        row = self.row
+        return {
+            "paper": row.paper,
+            "where": row.where,
+            "what": row.what,
+            "printed": row.printed,
+            "meant": row.meant,
+            "backbone": row.backbone,
+            "method": row.method,
+            "hyperparameters": dict(row.hyperparameters),
+            "ours": self.ours,
+            "verdict": self.verdict,
+            "why": self.why,
+        }
+
+
+def agrees(printed: str, value: float, million: int = UNITS["M"]) -> bool:
+    """Say whether a number, rounded or cut to the digits that are printed, is what is printed.
+
+    The papers do both. Zeros at the end of a whole number are no digits.
+
+    Args:
+        printed: see `Row.printed`.
+        value: what was computed; a share in percent.
+        million: what M stands for.
+
+    Returns:
+        Whether it is.
+    """
+    unit = {**UNITS, "M": million}.get(printed[-1], 1)
+    digits = Decimal(printed.rstrip("KMB%x ").replace(",", ""))
+    if "." not in printed and (unit > 1 or printed[-1] in "%x"):
+        digits = digits.normalize()
+    own = Decimal(repr(value)) / unit
+    return digits in {own.quantize(digits, rounding=way) for way in (ROUND_HALF_UP, ROUND_DOWN)}
+
+
+def recount(rows: Iterable[Row], methods: Mapping[str, type[Method]]) -> list[Result]:
+    """Compute the numbers of rows again.
+
+    Args:
+        rows: any number.
+        methods: by name, see `peftlab.methods.METHODS`.
+
+    Returns:
+        A result for each row.
+    """
+    return [_result(row, methods) for row in rows]
+
+
+def _result(row: Row, methods: Mapping[str, type[Method]]) -> Result:
+    ours = _number(row, methods)
+    if agrees(row.printed, ours, row.million):
+        whole = row.printed.replace(",", "").isdigit()
+        return Result(row, ours, EXACT if whole else ROUNDS)
+    if row.assuming:
+        other = replace(row, **row.assuming)
+        assumed = _number(other, methods)
+        if agrees(row.printed, assumed, other.million):
+            return Result(row, assumed, ASSUMES)
+    return Result(row, ours, MISSES)
+
+
+def _number(row: Row, methods: Mapping[str, type[Method]]) -> float:
+    if row.formula:
+        return row.formula()
+    config, head = catalog_config(row.backbone), row.head or CATALOG[row.backbone][0]
+    if row.meant == "backbone":
+        return anatomy.backbone_parameters(config, None)
+    count = methods[row.method](**row.hyperparameters).parameter_count(config, head)
+    whole = count.backbone
+    if row.layers_only:
+        whole = sum(block.parameters for stack in anatomy.blocks(config, head) for block in stack)
+    number = {
+        "trained": count.trained,
+        "stored": count.stored,
+        "trained and head": count.trained + count.head,
+        "total": count.backbone + count.stored,
+        "share": 100 * count.stored / whole,
+    }[row.meant]
+    return number if row.factor == 1 else row.factor * number
+
+
+def results_table(results: Iterable[Result], caption: str = "", papers: bool = True) -> Table:
+    """Show results as a table.
+
+    Args:
+        results: as `recount` gives them.
+        caption: of the table.
+        papers: whether to name paper and place.
+
+    Returns:
+        A row for each result.
+    """
+    rows = []
+    for result in results:
+        own = result.row
+        place = {"paper": own.paper, "where": own.where} if papers else {}
+        verdict = f"{result.verdict}: {result.why}" if result.why else result.verdict
+        rows.append(
+            place
+            | {
+                "setting": own.what,
+                "printed": own.printed,
+                "counted": result.said,
+                "what is counted": own.meant,
+                "verdict": verdict,
+            }
+        )
+    return Table(rows, caption=caption)
+
+
+def printed_table(name: str, method: type[Method], caption: str) -> Table:
+    """The printed counts of a method, counted again.
+
+    Args:
+        name: of the method.
         method: which takes the hyperparameters.
         caption: of the table.
 
     Returns:
-        A row for each count: setting, printed, counted as it is stored, and whether they agree.
+        A row for each of the papers' numbers that is one of this method.
     """
-    rows = []
-    for row in PRINTED[name]:
-        config, head = catalog_config(row.backbone), CATALOG[row.backbone][0]
-        count = method(**row.hyperparameters).parameter_count(config, head)
-        agrees = "yes" if row.agrees else f"no: {row.note}"
-        share = f" ({100 * count.stored / count.backbone:.2f} %)" if "%" in row.printed else ""
-        counted = f"{count.stored:,}{share}" if share else count.stored
-        rows.append({"setting": row.what, "printed": row.printed, "counted": counted})
-        rows[-1]["agrees"] = agrees
-    return Table(rows, caption=caption)
+    from peftlab.ledger.rows import ROWS
+
+    own = [row for row in ROWS if row.method == name]
+    return results_table(recount(own, {name: method}), caption, papers=False)

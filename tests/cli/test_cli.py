@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from peftlab import __version__, paths
 from peftlab.anatomy.catalog import CATALOG, catalog_config
-from peftlab.backbones import transformers_config
+from peftlab.backbones import load_backbone, transformers_config
 from peftlab.cli import main
 from peftlab.methods import COUNTED
 from peftlab.methods.lora.method import LoRA
@@ -308,6 +308,18 @@ def test_a_local_folder_is_counted_like_its_architecture(tmp_path):
     assert folder["trained"] == count("--method", "lora")["trained"]
 
 
+def test_a_bundled_backbone_is_counted_by_its_own_config():
+    bundled = count("--backbone", "lab-bert", "--method", "lora")
+    config = load_backbone("lab-bert")[0].config
+    assert bundled["trained"] == LoRA().parameter_count(config).trained
+
+
+def test_a_hub_id_out_of_reach_is_said_in_one_line(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    result = invoke("count", "--backbone", "nobody/nothing")
+    assert result.exit_code == 2 and "the hub did not give it" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -439,3 +451,17 @@ def test_separation_writes_its_record_and_fails_when_a_margin_does_not_hold(monk
     record = json.loads((tmp_path / "separation_opinions.json").read_text())
     assert record["command"] == "peftlab separation opinions --seeds 2"
     assert record["margins"] == [row]
+
+
+def test_the_ledger_is_printed_as_text_markdown_or_json():
+    text = invoke("ledger").stdout
+    assert "two digits exchanged" in text and "does not reproduce: 13" in text
+    rows = invoke("ledger", "--paper", "lora", "--format", "markdown").stdout.splitlines()
+    assert rows[1].startswith("| --- |") and all(row.count("|") == 8 for row in rows[:-2])
+    found = json.loads(invoke("ledger", "--paper", "bitfit", "--format", "json").stdout)
+    assert {row["paper"] for row in found} == {"bitfit"} and found[0]["verdict"] == "rounds to it"
+
+
+def test_a_paper_that_is_not_in_the_ledger_is_refused():
+    result = invoke("ledger", "--paper", "qlora")
+    assert result.exit_code == 2 and "it has: lora, adapter" in result.stderr

@@ -2,7 +2,6 @@
 
 import json
 import math
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 import pytest
 from hypothesis import given
@@ -11,10 +10,8 @@ from scipy import stats
 
 from peftlab import LoRA, files
 from peftlab.anatomy import ParameterCount
-from peftlab.anatomy.catalog import CATALOG, catalog_config
 from peftlab.figures import Table
 from peftlab.ledger.effects import STEPS, Effect, difference, measured, together
-from peftlab.ledger.printed import PRINTED
 from peftlab.ledger.record import Record
 from peftlab.ledger.verdicts import Claim, above, compare, decide
 from peftlab.lessons import (
@@ -29,7 +26,6 @@ from peftlab.lessons import (
     start,
 )
 from peftlab.lessons import compare as comparison
-from peftlab.methods import METHODS
 from peftlab.runs.trial import Run
 from peftlab.seeds import (
     CLOSE,
@@ -43,47 +39,6 @@ from peftlab.seeds import (
     judge,
     seeds_needed,
 )
-
-EVERY_ROW = [(method, row) for method, rows in PRINTED.items() for row in rows]
-every_row = pytest.mark.parametrize(
-    ("method", "row"), EVERY_ROW, ids=[f"{method}: {row.what}" for method, row in EVERY_ROW]
-)
-UNITS = {"K": 1_000, "M": 1_000_000, "B": 1_000_000_000}
-
-
-# Printed numbers
-
-
-@every_row
-def test_printed_counts_are_counted_again_from_the_settings(method, row):
-    count = METHODS[method](**row.hyperparameters).parameter_count(catalog_config(row.backbone))
-    assert count.stored == row.counted
-
-
-@every_row
-def test_a_printed_count_agrees_when_rounding_or_cutting_gives_it(method, row):
-    unit = UNITS.get(row.printed[-1], 1)
-    if row.printed.endswith("%"):
-        config, head = catalog_config(row.backbone), CATALOG[row.backbone][0]
-        count = METHODS[method]().parameter_count(config, head)
-        unit = Decimal(count.backbone) / 100
-    printed = Decimal(row.printed.rstrip("KMB %").replace(",", ""))
-    if "." not in row.printed:  # zeros at the end of a count are no digits
-        printed = printed.normalize()
-    counted = Decimal(row.counted) / unit
-    given = {counted.quantize(printed, rounding=way) for way in (ROUND_HALF_UP, ROUND_DOWN)}
-    assert row.agrees == (printed in given)
-
-
-@every_row
-def test_a_printed_count_that_disagrees_says_why(method, row):
-    assert bool(row.note) == (not row.agrees)
-    assert row.backbone in CATALOG
-
-
-def test_the_paper_prints_counts_that_do_not_reproduce():
-    failing = {row.what for row in PRINTED["lora"] if not row.agrees}
-    assert failing == {"GPT-3, all four r = 64", "GPT-2 medium, r = 4", "GPT-2 large, r = 4"}
 
 
 def test_every_claim_says_what_the_paper_prints_and_where():

@@ -80,7 +80,7 @@ RATES = {  # the best of each on validation; most as labs 01, 02, 06 and 07 foun
 GRID = {  # learning rates that this lab tried
     "prompt tuning": (1e-1, 3e-1),
     "prefix-tuning": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
-    "P-Tuning": (1e-3, 3e-3, 1e-2),
+    "P-Tuning": (1e-3, 3e-3, 1e-2, 3e-2),
     "P-Tuning v2": (1e-1,),
 }
 EPOCHS = 3

@@ -125,6 +125,20 @@ class Result:
         }
 
 
+def printed_number(printed: str, million: int = UNITS["M"]) -> float:
+    """Read a printed number.
+
+    Args:
+        printed: see `Row.printed`.
+        million: what M stands for.
+
+    Returns:
+        The number; a share in percent.
+    """
+    digits = printed.rstrip("KMB%x ").replace(",", "")
+    return float(digits) * {**UNITS, "M": million}.get(printed[-1], 1)
+
+
 def agrees(printed: str, value: float, million: int = UNITS["M"]) -> bool:
     """Say whether a number, rounded or cut to the digits that are printed, is what is printed.
 

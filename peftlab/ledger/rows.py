@@ -44,9 +44,13 @@ def _rows_before(tokens: int, printed: str) -> Row:
     )
 
 
+_T5_NAMES = {"small": "Small", "large": "Large", "xxl": "XXL"}
+
+
 def _t5(size: str, length: int, printed: str, meant: str, **more: Any) -> Row:
-    return Row(paper="prompt_tuning", where="table 4", what=f"T5 1.1 {size.upper()}, P = {length}",
-               printed=printed, backbone=f"t5-v1.1-{size}", method="prompt_tuning",
+    what = f"T5 1.1 {_T5_NAMES[size]}, P = {length}"
+    return Row(paper="prompt_tuning", where="table 4", what=what, printed=printed,
+               backbone=f"t5-v1.1-{size}", method="prompt_tuning",
                hyperparameters={"prompt_length": length}, meant=meant, **more)  # fmt: skip
 
 
@@ -292,7 +296,13 @@ PROMPT_ROWS = (
     _t5("large", 100, "0.01907 %", "share", reason="a wrong digit: 0.01307 %"),
     _t5("xxl", 5, "20,480", "trained"),
     _t5("xxl", 5, "0.00018 %", "share"),
-    _t5("xxl", 50, "11,137,380,352", "total", reason="the sum is 11,135,537,152"),
+    _t5(
+        "xxl",
+        50,
+        "11,137,380,352",
+        "total",
+        reason="printed is the total with 500 rows",
+    ),
     _t5("xxl", 100, "409,600", "trained"),
     _t5("xxl", 100, "0.00368 %", "share"),
 )

@@ -24,6 +24,7 @@ from peftlab.lessons import (
     lora,
     p_tuning,
     p_tuning_v2,
+    papers,
     prefix_tuning,
     prompt_tuning,
     start,
@@ -36,7 +37,7 @@ LABS = list(all_labs().values())
 ROOT = Path(__file__).parents[2]
 TAUGHT = (
     *(start, lora, adapter, prompt_tuning, prefix_tuning),
-    *(p_tuning, p_tuning_v2, bitfit, distillation, compare),
+    *(p_tuning, p_tuning_v2, bitfit, distillation, compare, papers),
 )
 LESSONS = {m.LESSON.lab: m.LESSON for m in TAUGHT}
 

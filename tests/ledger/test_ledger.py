@@ -21,6 +21,7 @@ from peftlab.lessons import (
     lora,
     p_tuning,
     p_tuning_v2,
+    papers,
     prefix_tuning,
     prompt_tuning,
     start,
@@ -43,7 +44,7 @@ from peftlab.seeds import (
 
 def test_every_claim_says_what_the_paper_prints_and_where():
     every = (start, lora, adapter, prompt_tuning, prefix_tuning, p_tuning, p_tuning_v2, bitfit)
-    for own in (*every, distillation, comparison):
+    for own in (*every, distillation, comparison, papers):
         for claim in own.LESSON.claims.values():
             assert claim.statement and claim.paper
             assert claim.where.startswith(("section", "table", "figure"))

@@ -61,6 +61,6 @@ def papers(record: Record, results: Sequence[Result], seed: int) -> None:
             not missing,
             ours=ours,
             seeds=[seed],
-            fails="not: " + ", ".join(f"{r.row.printed} ({r.row.what})" for r in missing),
+            fails=", ".join(f"{r.row.printed} ({r.row.what})" for r in missing),
             numbers={f"{r.row.what}: {r.row.printed}": r.ours for r in own},
         )

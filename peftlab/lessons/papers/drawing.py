@@ -58,7 +58,8 @@ def verdicts(results: Sequence[Result]) -> Picture:
             n = counted[verdict]
             axes.barh(i, n, left=left, color=colour, hatch=MARKS[verdict], edgecolor="white")
             if n:
-                axes.text(left + n / 2, i, str(n), ha="center", va="center", fontsize=9)
+                axes.text(left + n / 2, i, str(n), ha="center", va="center", fontsize=9,
+                          bbox={"fc": "white", "ec": "none", "pad": 1.2})  # fmt: skip
             left += n
         own = ", ".join(f"{n} {verdict}" for verdict, n in counted.items())
         said.append(f"{title}: {own}")

@@ -109,6 +109,23 @@ def test_stored_runs_are_found_by_trial_and_by_series(lab):
         lab.scores("bitfit")
 
 
+def test_runs_of_another_lab_are_found_in_its_record_and_each_run_once(where, lab, monkeypatch):
+    four = plan(rank=2).series["rank"][4]
+    theirs = runs_of(four, where, 0.3, 0.4) + runs_of(HEAD, where, 0.5, 0.6)
+    records = {"09_toy_sweep": lab.study, "01_lora_sweep": {"runs": theirs, "command": "x"}}
+    monkeypatch.setattr(stored_runs, "stored", lambda name: records[name])
+
+    def borrowing(**settings):
+        own = plan(**settings)
+        borrowed = Group(trials=[four], seeds=(0, 1), record="01_lora_sweep")
+        return replace(own, groups=own.groups | {"borrowed": borrowed})
+
+    other = session(replace(LESSON, plan=borrowing), where)
+    assert other.series("rank")[4] == [0.3, 0.4]
+    assert other.scores("head") == [0.5, 0.6]  # those of the own record, and not twice
+    assert lab.series("rank").keys() == {1, 2}
+
+
 def test_a_lesson_may_be_about_another_score_than_accuracy(lab, where, monkeypatch):
     for i, run in enumerate(lab.study["runs"]):
         object.__setattr__(run, "test_scores", {"f1": 0.01 * i})

@@ -116,6 +116,16 @@ def test_a_sweep_runs_every_group_with_its_own_seeds(done):
     assert all(run["validation"] and not {"history", "spectra"} & run.keys() for run in stored)
 
 
+def test_a_sweep_leaves_what_another_record_holds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    where = (write_backbone(tmp_path / "bert"), write_task(tmp_path / "toy.tsv"))
+    own = Group(trials=[HEAD], seeds=(0,))
+    borrowed = Group(trials=[SMALL], seeds=(0,), record="01_lora_sweep")
+    few = replace(PLAN, groups={"own": own, "borrowed": borrowed})
+    study = sweep(replace(lora.LESSON, findings=None), few, *where)
+    assert [run.label for run in study["runs"]] == [HEAD.label]
+
+
 def test_full_spectra_are_those_of_the_first_full_fine_tuning(done):
     study, where, _ = done
     found = study["full_spectra"]

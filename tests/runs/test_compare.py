@@ -56,6 +56,14 @@ def test_contenders_have_the_budget_and_baselines_are_in_anyhow():
     assert head.trained == 0 and full.trained == full.method.parameter_count(config, HEAD).backbone
 
 
+def test_a_prompt_that_a_head_reads_has_no_gap_to_fill_and_sizes_are_said():
+    config = tiny_config("bert")
+    (p_tuning, *_) = runs.contenders(config, HEAD, 20_000, ["p_tuning"]).contenders
+    assert "[Y]" not in p_tuning.method.template
+    (bitfit, *_) = runs.contenders(config, HEAD, 600, ["bitfit"]).contenders
+    assert bitfit.size.startswith("biases=")
+
+
 def test_a_budget_that_is_too_small_leaves_a_method_out_and_says_why():
     offer = runs.contenders(tiny_config("bert"), HEAD, 64, ["lora", "prompt_tuning"])
     assert [one.name for one in offer.contenders] == ["prompt_tuning", "full", "head"]

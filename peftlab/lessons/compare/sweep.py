@@ -238,7 +238,8 @@ def _fronts(series: Series, groups: dict[str, Group], examples: int) -> None:
     random = replace(full, label="random weights", pretrained=False)
     series["front"], series["control"] = front, {"random": random}
     ours = {n: own for n, own in front.items() if n[0] not in ("LoRA", "adapters")}
-    theirs = [full, front["head only", ""], front["P-Tuning v2", "P=20"]]
+    deep, shallow = front["P-Tuning v2", "P=20"], front["prompt tuning", "P=20"]
+    theirs = [full, front["head only", ""], deep, shallow]
     stored = {
         "01_lora_sweep": [own for (name, _), own in front.items() if name == "LoRA"] + [random],
         "02_adapter_sweep": [own for (name, _), own in front.items() if name == "adapters"],

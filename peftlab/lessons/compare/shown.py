@@ -13,7 +13,6 @@ from peftlab.lessons.compare.sweep import (
     FEW,
     GROUND,
     LANGUAGE_MODEL,
-    LM_METHODS,
     LM_TASKS,
     MANY,
     MIDDLE,
@@ -229,7 +228,7 @@ def language(lab: Session, task: str) -> dict[str, list[Run]]:
         By method a run for each seed.
     """
     trials = lab.plan.series[f"language, {task}"]
-    found = {name: runs_of(lab, trials[name], (LANGUAGE_MODEL, task)) for name in LM_METHODS}
+    found = {name: runs_of(lab, own, (LANGUAGE_MODEL, task)) for name, own in trials.items()}
     return {name: runs for name, runs in found.items() if runs}
 
 
@@ -246,7 +245,7 @@ def language_table(lab: Session) -> Table:
     found = {task: language(lab, task) for task in LM_TASKS}
     grown = reading(found[LM_TASKS[0]])
     rows = []
-    for name in LM_METHODS:
+    for name in found[LM_TASKS[0]]:
         own = {task: found[task][name] for task in LM_TASKS if name in found[task]}
         if own:
             first = next(iter(own.values()))[0]

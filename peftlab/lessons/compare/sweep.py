@@ -72,7 +72,7 @@ RATES = {  # the best of each on validation; most as labs 01, 02, 06 and 07 foun
     "BitFit, query and MLP in": 3e-2,
     "prompt tuning": 3e-2,
     "prefix-tuning": 1e-3,
-    "P-Tuning": 3e-3,
+    "P-Tuning": 3e-2,
     "P-Tuning v2": 3e-2,
     "full fine-tuning": 1e-4,
     "head only": 3e-2,
@@ -80,7 +80,7 @@ RATES = {  # the best of each on validation; most as labs 01, 02, 06 and 07 foun
 GRID = {  # learning rates that this lab tried
     "prompt tuning": (1e-1, 3e-1),
     "prefix-tuning": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
-    "P-Tuning": (1e-3, 3e-3, 1e-2, 3e-2),
+    "P-Tuning": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
     "P-Tuning v2": (1e-1,),
 }
 EPOCHS = 3
@@ -368,6 +368,11 @@ def _language(series: Series, groups: dict[str, Group]) -> None:
             )
             for name, rate in LM_RATES.items()
         }
+        if more:
+            full = own["full fine-tuning"]
+            own["random weights"] = replace(
+                full, label=f"random weights of {LANGUAGE_MODEL}", pretrained=False, read=None
+            )
         series[f"language, {task}"] = own
         groups[f"language, {task}"] = Group(
             trials=[*own.values()], seeds=FEW_SEEDS, task=task, **there

@@ -162,7 +162,7 @@ def catalog_config(name: str, labels: int = 2) -> SimpleNamespace:
     if name not in CATALOG:
         raise ValueError(
             f"no backbone {name!r} in the catalog; it has: {', '.join(CATALOG)}; "
-            "or give a local folder"
+            "or give a backbone of peftlab, a local folder, or a hub id such as org/model"
         )
     return SimpleNamespace(**CATALOG[name][1], num_labels=labels)
 

@@ -99,10 +99,20 @@ def _architecture(backbone: str, head: str | None, labels: int) -> tuple[Any, st
             raise ValueError(f"the folder {backbone} has no config.json")
         from peftlab.backbones.find import folder_of
 
-        config, usual = folder_config(folder_of(backbone), labels), None
+        config = folder_config(folder_of(backbone), labels)
+        usual = _head_of(getattr(config, "architectures", None) or [""])
     else:
         config, usual = catalog_config(backbone), None
     return config, (None if head == "none" else head or usual)
+
+
+def _head_of(architectures: list[str]) -> str | None:
+    """The head that a saved model had."""
+    from peftlab.backbones import AUTO_CLASSES
+
+    ends = {name.removeprefix("AutoModel"): head for head, name in AUTO_CLASSES.items() if head}
+    ends |= {"LMHeadModel": "causal_lm", "ForConditionalGeneration": "seq2seq_lm"}
+    return next((head for end, head in ends.items() if architectures[0].endswith(end)), None)
 
 
 def _named() -> list[str]:
@@ -167,7 +177,7 @@ _COLUMNS = {
     "stored": "{:,}",
     "head": "{:,}",
     "backbone": "{:,}",
-    "share": "{:.3%}",
+    "share": "{:.4g} %",
     "gradient_mib": "{:,.1f}",
     "optimizer_mib": "{:,.1f}",
     "checkpoint_mib": "{:,.1f}",
@@ -178,9 +188,11 @@ def _table(rows: list[dict[str, Any]], budget: int | None) -> str:
     """Counts as aligned text. Each method has its own line; remarks stand below them."""
     lines = [
         {"method": row["method"]}
-        | ({} if budget is None else {"with": _size(row)})
+        | {"with": _size(row)}
         | {
-            name.replace("_mib", " MiB"): "-" if "refused" in row else form.format(row[name])
+            name.replace("_mib", " MiB"): "-"
+            if "refused" in row
+            else form.format(row[name] * (100 if name == "share" else 1))
             for name, form in _COLUMNS.items()
         }
         for row in rows
@@ -192,6 +204,10 @@ def _table(rows: list[dict[str, Any]], budget: int | None) -> str:
         if budget is not None and row.get("trained", budget) < 0.9 * budget
     ]
     return "\n".join([text_table(lines, right=set(lines[0]) - {"method", "with"}), *remarks])
+
+
+def _shown(row: dict[str, Any], name: str) -> float:
+    return 100 * row[name] if name == "share" else row[name]
 
 
 def _size_name(kind: type[Described]) -> str | None:

@@ -29,7 +29,9 @@ def ledger(paper: str | None, form: str) -> None:
 
     Every number is computed from the config of the backbone and the settings of the method, in
     closed form: no model is loaded, and no result is written down anywhere. "Rounds to it" means
-    rounded or cut to as many digits as are printed; the papers do both.
+    rounded or cut to the digits that are printed, zeros at the end of a whole number left out; the
+    papers do both. Papers: lora, adapter, prompt_tuning, prefix_tuning, p_tuning_v2, bitfit,
+    distillation, and peft, the documentation of that library. P-Tuning prints no count.
 
     \b
     Example: peftlab ledger --paper lora
@@ -40,6 +42,7 @@ def ledger(paper: str | None, form: str) -> None:
     from peftlab.methods import METHODS
 
     papers = list(dict.fromkeys(row.paper for row in ROWS))
+    paper = paper and paper.lower()
     if paper not in (None, *papers):
         raise Refused(f"no paper {paper!r} in the ledger; it has: {', '.join(papers)}")
     results = recount([row for row in ROWS if paper in (None, row.paper)], METHODS)

@@ -9,6 +9,7 @@ each time, in closed form, without torch. The rows stand in `peftlab/ledger/rows
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
@@ -35,6 +36,7 @@ MEANT = {  # what a printed number is of
     "total": "the backbone with what is added",
     "backbone": "the backbone alone",
     "share": "what is kept, in percent of the backbone",
+    "share of the total": "what trains, in percent of the backbone with it",
     "sum": "several of these, as the row says",
 }
 
@@ -51,7 +53,8 @@ class Row:
         meant: which of `MEANT`.
         backbone: name in `anatomy.catalog.CATALOG`; "" where a `formula` needs none.
         method: name of the method that is counted.
-        hyperparameters: of the method.
+        hyperparameters: of the method; None where the paper prints none, so that all rests on
+            `assuming`.
         head: the task head; None takes what the catalog says.
         factor: the count is multiplied by it, where the paper counts a part of the method.
         layers_only: a share is one of the layers alone, without embeddings.
@@ -69,7 +72,7 @@ class Row:
     meant: str = "stored"
     backbone: str = ""
     method: str = ""
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Any] | None = field(default_factory=dict)
     head: str | None = None
     factor: float = 1.0
     layers_only: bool = False
@@ -86,21 +89,29 @@ class Result:
 
     Args:
         row: what was printed.
-        ours: the number; under the row's assumption, where it needs it.
+        ours: the number that the settings give; where none are printed, that under the assumption.
         verdict: `EXACT`, `ROUNDS`, `ASSUMES` or `MISSES`.
+        assumed: the number under the row's assumption; None where there is none.
     """
 
     row: Row
     ours: float
     verdict: str
+    assumed: float | None = None
 
     @property
     def said(self) -> str:
-        """Our number as text, in the unit of the printed one where that is a share or a factor."""
+        """Our number as text, and that under an assumption where it is another one."""
+        if self.assumed in (None, self.ours):
+            return self._said(self.ours)
+        return f"{self._said(self.ours)}; assumed: {self._said(self.assumed)}"
+
+    def _said(self, number: float) -> str:
+        """In the unit of the printed number where that is a share or a factor."""
         if self.row.printed.endswith(("%", "x")):
             digits = max(4, len(self.row.printed.partition(".")[2]))
-            return f"{self.ours:.{digits}f} {self.row.printed[-1]}"
-        return f"{round(self.ours):,}"
+            return f"{number:.{digits}f} {self.row.printed[-1]}"
+        return f"{round(number):,}"
 
     @property
     def why(self) -> str:
@@ -118,8 +129,12 @@ class Result:
             "meant": row.meant,
             "backbone": row.backbone,
             "method": row.method,
-            "hyperparameters": dict(row.hyperparameters),
+            "hyperparameters": row.hyperparameters and dict(row.hyperparameters),
+            "factor": row.factor,
+            "layers_only": row.layers_only,
+            "assuming": dict(row.assuming),
             "ours": self.ours,
+            "assumed": self.assumed,
             "verdict": self.verdict,
             "why": self.why,
         }
@@ -142,7 +157,8 @@ def printed_number(printed: str, million: int = UNITS["M"]) -> float:
 def agrees(printed: str, value: float, million: int = UNITS["M"]) -> bool:
     """Say whether a number, rounded or cut to the digits that are printed, is what is printed.
 
-    The papers do both. Zeros at the end of a whole number are no digits.
+    The papers do both. Zeros at the end of a whole number with a unit are no digits: 500K has one
+    digit, and a number is rounded to it, never cut.
 
     Args:
         printed: see `Row.printed`.
@@ -154,10 +170,12 @@ def agrees(printed: str, value: float, million: int = UNITS["M"]) -> bool:
     """
     unit = {**UNITS, "M": million}.get(printed[-1], 1)
     digits = Decimal(printed.rstrip("KMB%x ").replace(",", ""))
+    ways = [ROUND_HALF_UP, ROUND_DOWN]
     if "." not in printed and (unit > 1 or printed[-1] in "%x"):
-        digits = digits.normalize()
+        bare = digits.normalize()
+        ways, digits = ways[: 1 if bare.as_tuple().exponent > 0 else 2], bare
     own = Decimal(repr(value)) / unit
-    return digits in {own.quantize(digits, rounding=way) for way in (ROUND_HALF_UP, ROUND_DOWN)}
+    return digits in {own.quantize(digits, rounding=way) for way in ways}
 
 
 def recount(rows: Iterable[Row], methods: Mapping[str, type[Method]]) -> list[Result]:
@@ -174,15 +192,14 @@ def recount(rows: Iterable[Row], methods: Mapping[str, type[Method]]) -> list[Re
 
 
 def _result(row: Row, methods: Mapping[str, type[Method]]) -> Result:
-    ours = _number(row, methods)
-    if agrees(row.printed, ours, row.million):
+    other = replace(row, **row.assuming)
+    ours = _number(other if row.hyperparameters is None else row, methods)
+    if row.hyperparameters is not None and agrees(row.printed, ours, row.million):
         whole = row.printed.replace(",", "").isdigit()
         return Result(row, ours, EXACT if whole else ROUNDS)
-    if row.assuming:
-        other = replace(row, **row.assuming)
-        assumed = _number(other, methods)
-        if agrees(row.printed, assumed, other.million):
-            return Result(row, assumed, ASSUMES)
+    assumed = _number(other, methods) if row.assuming else math.nan
+    if row.assuming and agrees(row.printed, assumed, other.million):
+        return Result(row, ours, ASSUMES, assumed)
     return Result(row, ours, MISSES)
 
 
@@ -192,7 +209,7 @@ def _number(row: Row, methods: Mapping[str, type[Method]]) -> float:
     config, head = catalog_config(row.backbone), row.head or CATALOG[row.backbone][0]
     if row.meant == "backbone":
         return anatomy.backbone_parameters(config, None)
-    count = methods[row.method](**row.hyperparameters).parameter_count(config, head)
+    count = methods[row.method](**row.hyperparameters or {}).parameter_count(config, head)
     whole = count.backbone
     if row.layers_only:
         whole = sum(block.parameters for stack in anatomy.blocks(config, head) for block in stack)
@@ -202,17 +219,21 @@ def _number(row: Row, methods: Mapping[str, type[Method]]) -> float:
         "trained and head": count.trained + count.head,
         "total": count.backbone + count.stored,
         "share": 100 * count.stored / whole,
+        "share of the total": 100 * count.trained / (count.backbone + count.trained),
     }[row.meant]
     return number if row.factor == 1 else row.factor * number
 
 
-def results_table(results: Iterable[Result], caption: str = "", papers: bool = True) -> Table:
+def results_table(
+    results: Iterable[Result], caption: str = "", papers: bool = True, reasons: bool = True
+) -> Table:
     """Show results as a table.
 
     Args:
         results: as `recount` gives them.
         caption: of the table.
         papers: whether to name paper and place.
+        reasons: whether to say why a number does not reproduce; assumptions are always said.
 
     Returns:
         A row for each result.
@@ -221,7 +242,8 @@ def results_table(results: Iterable[Result], caption: str = "", papers: bool = T
     for result in results:
         own = result.row
         place = {"paper": own.paper, "where": own.where} if papers else {}
-        verdict = f"{result.verdict}: {result.why}" if result.why else result.verdict
+        why = result.why if reasons or result.verdict == ASSUMES else ""
+        verdict = f"{result.verdict}: {why}" if why else result.verdict
         rows.append(
             place
             | {
@@ -236,7 +258,7 @@ def results_table(results: Iterable[Result], caption: str = "", papers: bool = T
 
 
 def printed_table(name: str, method: type[Method], caption: str) -> Table:
-    """The printed counts of a method, counted again.
+    """The printed counts of a method, counted again; lab 10 asks why some do not reproduce.
 
     Args:
         name: of the method.
@@ -249,4 +271,4 @@ def printed_table(name: str, method: type[Method], caption: str) -> Table:
     from peftlab.ledger.rows import ROWS
 
     own = [row for row in ROWS if row.method == name]
-    return results_table(recount(own, {name: method}), caption, papers=False)
+    return results_table(recount(own, {name: method}), caption, papers=False, reasons=False)

@@ -16,6 +16,7 @@ MEBI = 2**20
 ALL_FOUR = ("query", "key", "value", "attention_output")
 ELEVEN = (*ALL_FOUR, "attention_norm", "mlp_in", "mlp_out", "mlp_norm")  # 11 d biases of a block
 BUDGET_LABEL = "equals 0.1 % of the model's size, the label that prefix-tuning gives its budget"
+OF_TOTAL = "share of the total"
 OF_LAYERS: dict[str, Any] = {"layers_only": True}
 
 
@@ -45,6 +46,22 @@ def _rows_before(tokens: int, printed: str) -> Row:
 
 
 _T5_NAMES = {"small": "Small", "large": "Large", "xxl": "XXL"}
+
+
+def _rows_in_layers(before: int, behind: int, printed: str, counted: str) -> Row:
+    """LoRA's prefix-layer tuning: activations at each of these positions, in every layer.
+
+    Two activations are as many numbers as a key and a value.
+    """
+    return _in_lora(
+        f"GPT-3, PreLayer, l_p = {before}, l_i = {behind}",
+        printed,
+        "gpt3-175b",
+        "p_tuning_v2",
+        "table 15",
+        hyperparameters={"prefix_length": (before + behind) // 2},
+        reason=f"{counted}: {before + behind} activations of 12,288 numbers in 96 layers",
+    )
 
 
 def _t5(size: str, length: int, printed: str, meant: str, **more: Any) -> Row:
@@ -77,22 +94,42 @@ def _peft_mlp(tokens: int, d: int, hidden: int) -> int:
 LORA_ROWS = (
     _lora("GPT-3, r_q = r_v = 1", "4.7M", "gpt3-175b", rank=1),
     _lora("GPT-3, r_v = 2", "4.7M", "gpt3-175b", rank=2, targets=("value",)),
-    _lora("GPT-3, r_q = r_v = 2", "9.4M", "gpt3-175b", rank=2),
-    _lora("GPT-3, r_q = r_v = 4", "18.8M", "gpt3-175b", rank=4),
+    _lora("GPT-3, r_q = r_v = 2", "9.4M", "gpt3-175b", rank=2, where="table 15"),
+    _lora("GPT-3, r_q = r_v = 4", "18.8M", "gpt3-175b", rank=4, where="table 15"),
     _lora("GPT-3, r_q = r_v = 8", "37.7M", "gpt3-175b", rank=8),
-    _lora("GPT-3, all four r = 4", "37.7M", "gpt3-175b", rank=4, targets=ALL_FOUR),
-    _lora("GPT-3, r_q = r_v = 64", "301.9M", "gpt3-175b", rank=64),
+    _lora(
+        "GPT-3, all four r = 4", "37.7M", "gpt3-175b", rank=4, targets=ALL_FOUR, where="table 15"
+    ),
+    _lora(
+        "GPT-3, all four r = 2",
+        "37.7M",
+        "gpt3-175b",
+        rank=2,
+        targets=ALL_FOUR,
+        where="section D.4",
+        reason="18.87M; table 15 has rank 4 for it",
+    ),
+    _lora("GPT-3, r_q = r_v = 64", "301.9M", "gpt3-175b", rank=64, where="table 15"),
     _lora(
         "GPT-3, all four r = 64",
         "603.8M",
         "gpt3-175b",
         rank=64,
         targets=ALL_FOUR,
+        where="table 15",
         reason="603.98M: neither rounded nor cut",
     ),
     _lora("RoBERTa base, r = 8", "0.3M", "roberta-base", rank=8, where="table 2"),
     _lora("RoBERTa large, r = 8", "0.8M", "roberta-large", rank=8, where="table 2"),
-    _lora("DeBERTa XXL, r = 16", "4.7M", "deberta-xxl-shape", rank=16, where="table 2"),
+    _lora(
+        "DeBERTa XXL, r = 8",
+        "4.7M",
+        "deberta-xxl-shape",
+        rank=8,
+        where="table 2",
+        assumption="r = 16, as the authors' scripts have it; their table of settings says 8",
+        assuming={"hyperparameters": {"rank": 16}},
+    ),
     _lora(
         "GPT-2 medium, r = 4",
         "0.35M",
@@ -122,6 +159,16 @@ LORA_ROWS = (
         "table 3",
         meant="trained",
         hyperparameters={"layers": 2},
+    ),
+    _in_lora(
+        "GPT-2 medium, the top two layers",
+        "24M",
+        "gpt2-medium",
+        "top_layers",
+        "tables 13 and 14",
+        meant="trained",
+        hyperparameters={"layers": 2},
+        reason="25.19M, as table 3 has it",
     ),
     _in_lora(
         "RoBERTa base, all of it",
@@ -155,14 +202,21 @@ LORA_ROWS = (
     _rows_before(128, "1.7M"),
     _rows_before(256, "3.2M"),
     _rows_before(512, "6.4M"),
-    _in_lora(
-        "GPT-3, PreLayer, l_p = l_i = 8",
-        "20.2M",
-        "gpt3-175b",
-        "p_tuning_v2",
-        "table 15",
-        hyperparameters={"prefix_length": 8},  # 16 activations a layer: as many as 8 keys, 8 values
-        reason="18.87M: 16 activations of 12,288 numbers in 96 layers",
+    _rows_in_layers(2, 2, "5.1M", "4.72M"),
+    _rows_in_layers(8, 0, "10.1M", "9.44M"),
+    _rows_in_layers(8, 8, "20.2M", "18.87M"),
+    _rows_in_layers(32, 4, "44.1M", "42.47M"),
+    _rows_in_layers(64, 0, "76.1M", "75.50M"),
+    *(
+        _in_lora(
+            f"GPT-3, Houlsby's adapters, r = {m}",
+            printed,
+            "gpt3-175b",
+            "adapter",
+            "table 15",
+            hyperparameters={"bottleneck": m, "layer_norms": False},
+        )
+        for m, printed in ((1, "7.1M"), (4, "21.2M"), (8, "40.1M"), (16, "77.9M"), (64, "304.4M"))
     ),
     _in_lora(
         "GPT-3, biases",
@@ -235,8 +289,8 @@ ADAPTER_ROWS = (
         "3.6 %",
         "table 1",
         meant="share",
-        hyperparameters={"bottleneck": 64},
-        assumption="sizes of 110 on average; those of the tasks are not printed. Of the layers",
+        hyperparameters=None,
+        assumption="fitted: sizes of 110 on average, of the layers; those by task are not printed",
         assuming=OF_LAYERS | {"hyperparameters": {"bottleneck": 110}},
     ),
     Row(
@@ -293,9 +347,11 @@ ADAPTER_ROWS = (
 PROMPT_ROWS = (
     _t5("small", 1, "76,961,664", "total"),
     _t5("small", 20, "10,420", "trained", reason="20 rows of 512 numbers: two digits exchanged"),
-    _t5("large", 100, "0.01907 %", "share", reason="a wrong digit: 0.01307 %"),
+    _t5("small", 20, "76,971,572", "total", reason="the sum with the wrong 10,420"),
+    _t5("small", 20, "0.01330 %", OF_TOTAL),  # so the percentage knows the right count
+    _t5("large", 100, "0.01907 %", OF_TOTAL, reason="a wrong digit: 0.01307 %"),
     _t5("xxl", 5, "20,480", "trained"),
-    _t5("xxl", 5, "0.00018 %", "share"),
+    _t5("xxl", 5, "0.00018 %", OF_TOTAL),
     _t5(
         "xxl",
         50,
@@ -304,7 +360,7 @@ PROMPT_ROWS = (
         reason="printed is the total with 500 rows",
     ),
     _t5("xxl", 100, "409,600", "trained"),
-    _t5("xxl", 100, "0.00368 %", "share"),
+    _t5("xxl", 100, "0.00368 %", OF_TOTAL),
 )
 
 
@@ -315,9 +371,9 @@ def _prefix(what: str, printed: str, where: str, length: int, **more: Any) -> Ro
 
 
 PREFIX_ROWS = (
-    _prefix("GPT-2 medium, E2E and WebNLG, P = 5", "250K", "section 7", 5),
+    _prefix("GPT-2 medium, E2E and WebNLG, P = 5", "250K", "section 6.1", 5),
     _prefix("GPT-2 medium, E2E and WebNLG, P = 5", "0.1 %", "table 1", 5, meant="share"),
-    _prefix("GPT-2 medium, DART, P = 10", "500K", "section 7", 10),
+    _prefix("GPT-2 medium, DART, P = 10", "500K", "section 6.1", 10),
     _prefix(
         "BART large, XSUM, P = 200",
         "2 %",
@@ -334,22 +390,26 @@ DEEP_ROWS = (
     Row(
         paper="p_tuning_v2",
         where="abstract",
-        what="RoBERTa large, P = 8 (BoolQ)",
+        what="the least: RoBERTa large",
         printed="0.1 %",
         meant="share",
         backbone="roberta-large",
         method="p_tuning_v2",
-        hyperparameters={"prefix_length": 8},
+        hyperparameters=None,
+        assumption="P = 8, the shortest prompt of the scripts (BoolQ); no length is printed",
+        assuming={"hyperparameters": {"prefix_length": 8}},
     ),
     Row(
         paper="p_tuning_v2",
         where="abstract",
-        what="BERT large, P = 224 (CoNLL05, the longest prompt of the scripts)",
+        what="the most: BERT large",
         printed="3 %",
         meant="share",
         backbone="bert-large",
         method="p_tuning_v2",
-        hyperparameters={"prefix_length": 224},
+        hyperparameters=None,
+        assumption="P = 224, the longest prompt of the scripts (CoNLL05); no length is printed",
+        assuming={"hyperparameters": {"prefix_length": 224}},
     ),
 )
 

@@ -455,7 +455,7 @@ def test_separation_writes_its_record_and_fails_when_a_margin_does_not_hold(monk
 
 def test_the_ledger_is_printed_as_text_markdown_or_json():
     text = invoke("ledger").stdout
-    assert "two digits exchanged" in text and "does not reproduce: 13" in text
+    assert "two digits exchanged" in text and "does not reproduce: 20" in text
     rows = invoke("ledger", "--paper", "lora", "--format", "markdown").stdout.splitlines()
     assert rows[1].startswith("| --- |") and all(row.count("|") == 8 for row in rows[:-2])
     found = json.loads(invoke("ledger", "--paper", "bitfit", "--format", "json").stdout)

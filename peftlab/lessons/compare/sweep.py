@@ -40,7 +40,7 @@ LANGUAGE_MODEL = "smollm2"
 LORA = {"rank 1": LoRA(rank=1), "rank 4": LoRA(rank=4), "rank 8": LoRA(), "rank 64": LoRA(rank=64)}
 ADAPTERS = {f"m={m}": Adapter(bottleneck=m, init_std=1e-2) for m in (2, 8, 64)}
 BITFIT = {"query and MLP in": BitFit(biases=TWO), "all biases": BitFit()}
-PROMPTS = {f"P={P}": PromptTuning(prompt_length=P) for P in (5, 20, 100)}
+PROMPTS = {f"P={P}": PromptTuning(prompt_length=P) for P in (5, 20)}
 DEEP = {f"P={P}": PTuningV2(prefix_length=P) for P in (5, 20, 50)}
 SIZES: Mapping[str, Mapping[str, Method]] = {  # of each method, from small to large
     "LoRA": LORA,

@@ -5,9 +5,9 @@ Every right answer is computed from what the paper prints, or by the code that t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 from statistics import fmean
 from typing import Any
 
@@ -34,16 +34,16 @@ class Case:
 
     Args:
         answer: computes it; takes nothing.
-        close: how far off an answer may be.
-        wrong: for each message what gives the wrong answer that it is about.
         praise: what the learner reads when the answer is right.
         hint: what the learner reads beside any other wrong answer.
+        digits: behind the point, to which the answer is wanted; rounded or cut.
+        wrong: for each message what gives the wrong answer that it is about.
     """
 
     answer: Callable[[], float]
     praise: str
     hint: str
-    close: float = 0.0
+    digits: int = 0
     wrong: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
     def check(self, answer: Any) -> Feedback:
@@ -57,17 +57,38 @@ class Case:
         """
         if answer is None or answer is ...:
             return Feedback(OPEN, "put your number in place of None, then run this cell again")
-        if not isinstance(answer, Real) or isinstance(answer, bool):
-            return Feedback(WRONG, f"give a number, not {type(answer).__name__}")
-        if self._same(answer, self.answer()):
+        try:
+            given = math.nan if isinstance(answer, bool | str) else float(answer)
+        except (TypeError, ValueError, OverflowError):
+            given = math.nan
+        if not math.isfinite(given):
+            return Feedback(
+                WRONG,
+                f"give one number, not {type(answer).__name__}; write it without commas, such as "
+                "10240 or 79.7",
+            )
+        right = self.answer()
+        if self._same(given, right, self.digits):
             return Feedback(SOLVED, self.praise)
+        exactly = (said for said, value in self.wrong.items() if abs(given - value()) < 1e-9)
+        if (message := next(exactly, None)) is not None:
+            return Feedback(WRONG, message)
+        if any(abs(given - round(right, fewer)) < 1e-9 for fewer in range(self.digits)):
+            return Feedback(WRONG, f"right so far; give {self.digits} digits behind the point")
         for message, value in self.wrong.items():
-            if self._same(answer, value()):
+            if self._same(given, value(), self.digits):
                 return Feedback(WRONG, message)
-        return Feedback(WRONG, f"{answer:,} it is not; {self.hint}")
+        if self.digits and self._same(100 * given, right, self.digits):
+            return Feedback(WRONG, "that is the share; give it in percent")
+        return Feedback(WRONG, f"{given:,.10g} it is not; {self.hint}")
 
-    def _same(self, answer: Real, other: float) -> bool:
-        return abs(float(answer) - other) <= self.close + 1e-9
+    def _same(self, given: float, other: float, digits: int) -> bool:
+        """Whether one is the other, rounded or cut to so many digits, or written with more."""
+        if not self.digits:  # a whole number
+            return abs(given - other) < 1e-6
+        unit = 10.0**-digits
+        cut = math.floor(other / unit) * unit
+        return abs(given - other) <= unit / 2 + 1e-9 or abs(given - cut) < 1e-9
 
 
 def counted(method: Method, backbone: str) -> int:
@@ -119,6 +140,12 @@ def _rank_for(count: int, backbone: str) -> float:
     return count / counted(LoRA(rank=1), backbone)
 
 
+def _xxl(rows: int) -> int:
+    """T5 1.1 XXL with a prompt."""
+    backbone = anatomy.backbone_parameters(catalog_config("t5-v1.1-xxl"), "seq2seq_lm")
+    return backbone + 4096 * rows
+
+
 def _xsum(rows: int) -> float:
     """A prefix in BART large, in percent of the model."""
     return share(PrefixTuning(prefix_length=rows), "bart-large")
@@ -126,9 +153,9 @@ def _xsum(rows: int) -> float:
 
 MEAN = Case(
     answer=lambda: fmean(BERT_BASE.values()),
-    close=0.051,
-    praise="79.7, and the table prints 79.5. One of the ten numbers is wrong; arithmetic does not "
-    "say which.",
+    digits=1,
+    praise="79.7, and the table prints 79.5. At least one of the ten numbers is wrong; arithmetic "
+    "does not say which.",
     hint="add the nine scores of BERT base and divide by nine",
     wrong={
         "that is the printed mean, which is in doubt; compute it": lambda: 79.5,
@@ -137,9 +164,9 @@ MEAN = Case(
 )
 MNLI = Case(
     answer=lambda: _missing(79.5, "MNLI"),
-    close=0.051,
-    praise="84.7, which is what the authors' code repository prints for MNLI. So the mean is "
-    "right, and the 86.7 in the table is the misprint.",
+    digits=1,
+    praise="84.7, which is what the authors' code repository prints for MNLI. So 86.7 looks like "
+    "the misprint, and the mean is right.",
     hint="nine times the printed mean, less the other eight scores",
     wrong={
         "that is the misprint itself": lambda: 86.7,
@@ -150,7 +177,7 @@ MNLI = Case(
 )
 KEPT = Case(
     answer=lambda: 100 * 77.0 / fmean(BERT_BASE.values()),
-    close=0.06,
+    digits=1,
     praise="96.6 %: it still rounds to 97. The claim survives the misprint, whichever of the two "
     "numbers is wrong.",
     hint="DistilBERT's mean over the one that you computed, in percent",
@@ -162,7 +189,7 @@ KEPT = Case(
 )
 XSUM = Case(
     answer=lambda: _xsum(200),
-    close=0.01,
+    digits=2,
     praise="3.63 %, which no rounding makes 2 %. Figure 4 and the 2 % cannot be true of one model.",
     hint="keys and values of width 1,024 in three attentions of 12 layers, 200 rows of each; over "
     "406,291,456",
@@ -174,7 +201,6 @@ XSUM = Case(
         "that is half of it: 100 rows where figure 4 says 200, or keys without values": lambda: (
             _xsum(100)
         ),
-        "give it in percent": lambda: _xsum(200) / 100,
     },
 )
 XSUM_ROWS = Case(
@@ -186,7 +212,8 @@ XSUM_ROWS = Case(
 )
 T5_SMALL = Case(
     answer=lambda: counted(PromptTuning(prompt_length=20), "t5-v1.1-small"),
-    praise="10,240: in the table two digits have changed places.",
+    praise="10,240. In the table two digits have changed places, and the total beside it, "
+    "76,971,572, was computed with the wrong number; the percentage, 0.01330, with the right one.",
     hint="20 rows, each as wide as the model",
     wrong={
         "that is the misprint": lambda: 10_420,
@@ -196,30 +223,38 @@ T5_SMALL = Case(
     },
 )
 XXL_TOTAL = Case(
-    answer=lambda: (
-        anatomy.backbone_parameters(catalog_config("t5-v1.1-xxl"), "seq2seq_lm")
-        + counted(PromptTuning(prompt_length=50), "t5-v1.1-xxl")
-    ),
-    praise="11,135,537,152. The printed total is 1,843,200 above it, which are 450 rows: it is the "
-    "total with 500 rows.",
-    hint="the backbone's 11,135,332,352 and the rows",
+    answer=lambda: _xxl(50),
+    praise="11,135,537,152, and printed is 11,137,380,352.",
+    hint="the backbone's 11,135,332,352 and the rows, each of 4,096 numbers",
     wrong={
-        "that is the backbone without the rows": lambda: anatomy.backbone_parameters(
-            catalog_config("t5-v1.1-xxl"), "seq2seq_lm"
+        "that is the backbone without the rows": lambda: _xxl(0),
+        "that is what is printed": lambda: _xxl(500),
+    },
+)
+XXL_ROWS = Case(
+    answer=lambda: (_xxl(500) - _xxl(0)) / 4096,
+    praise="500: the printed total is that of a prompt ten times as long.",
+    hint="take the backbone's 11,135,332,352 from the printed total, and divide by the width",
+    wrong={
+        "those are the rows that are too many; of how many rows is it the total?": lambda: 450,
+        "that is what the table says, and it gives another total": lambda: 50,
+        "that is how many numbers they are; divide by the width of a row": lambda: (
+            _xxl(500) - _xxl(0)
         ),
-        "that is what is printed": lambda: 11_137_380_352,
     },
 )
 LABEL = Case(
     answer=lambda: _rank_for(350_000, "gpt2-medium"),
-    close=0.05,
+    digits=2,
     praise="3.56: no whole rank gives 0.35M. Rank 4 gives 393,216. But 0.1 % of the model's "
     "354.8M is 0.35M, and 0.1 % of GPT-2 large's 774M is 0.77M: the label by which prefix-tuning's "
     "budgets are called stands where a count should.",
     hint="how many numbers does each unit of rank add? 24 layers, query and value, width 1,024",
     wrong={
         "that is the rank that the table names, and it gives 393,216": lambda: 4,
-        "that counts one of the two factors": lambda: 2 * _rank_for(350_000, "gpt2-medium"),
+        "that counts one of the two factors, or one of query and value": lambda: (
+            2 * _rank_for(350_000, "gpt2-medium")
+        ),
     },
 )
 BIASES = Case(
@@ -239,7 +274,7 @@ BIASES = Case(
     "14.2M needs 12.",
     hint="query, key, value, output; two norms; the MLP's first map is four times as wide",
     wrong={
-        "that is what 14.2M needs; find eleven or twelve by counting": lambda: 12,
+        "that is 14.2M over 96 layers and the width; count what a layer has": lambda: 12,
         "the MLP's first map has a bias of 4 d": lambda: 8,
         "the norms have biases, too": lambda: 9,
         "each of the two norms has one": lambda: 10,
@@ -248,7 +283,7 @@ BIASES = Case(
 )
 OF_WHAT = Case(
     answer=lambda: 100 * counted(Adapter(bottleneck=64), "bert-large") / layers_of("bert-large"),
-    close=0.01,
+    digits=2,
     praise="2.13 %: the 2.1 % is a share of the 24 layers. Of the whole model it is 1.92 %.",
     hint="6,444,032 numbers; a layer of BERT large has 12,596,224",
     wrong={
@@ -260,9 +295,6 @@ OF_WHAT = Case(
             * counted(Adapter(bottleneck=64, layer_norms=False), "bert-large")
             / layers_of("bert-large")
         ),
-        "give it in percent": lambda: (
-            counted(Adapter(bottleneck=64), "bert-large") / layers_of("bert-large")
-        ),
     },
 )
 CASES = {
@@ -273,6 +305,7 @@ CASES = {
     "XSUM rows": XSUM_ROWS,
     "T5 small": T5_SMALL,
     "XXL total": XXL_TOTAL,
+    "XXL rows": XXL_ROWS,
     "label": LABEL,
     "biases": BIASES,
     "of what": OF_WHAT,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from peftlab import anatomy
@@ -61,9 +60,14 @@ class Formula:
                 said = f"{type(error).__name__}: {error}"
                 return Feedback(WRONG, f"on {backbone} your function raised {said}")
         if all(answer is None or answer is ... for answer in answers):
-            return Feedback(OPEN, "write the formula, then run this cell again")
-        if any(not isinstance(answer, Real) or isinstance(answer, bool) for answer in answers):
-            return Feedback(WRONG, "return a number on every backbone")
+            return Feedback(
+                OPEN, "write the formula, and return what it gives; then run this cell again"
+            )
+        if not all(isinstance(answer, int) and not isinstance(answer, bool) for answer in answers):
+            kinds = {type(answer).__name__ for answer in answers}
+            return Feedback(
+                WRONG, f"return a whole number on every backbone, not {', '.join(sorted(kinds))}"
+            )
         wanted = [self.right(backbone, inputs) for backbone, inputs in known.items()]
         if answers == wanted:
             return Feedback(SOLVED, self.praise)
@@ -81,7 +85,7 @@ class Formula:
             WRONG,
             f"right on {rightly} of {len(wanted)} backbones; on {backbone}, "
             f"{', '.join(f'{k}={v:,}' for k, v in inputs.items())}, it gives {own:,} where the "
-            f"code that trains counts {right:,}, {own / right:.4g} times as many",
+            f"code that trains counts {right:,}, {_times(own, right)} times as many",
         )
 
     def known(self) -> dict[str, dict[str, int]]:
@@ -107,6 +111,10 @@ class Formula:
         return method.parameter_count(catalog_config(backbone), CATALOG[backbone][0]).trained
 
 
+def _times(own: int, right: int) -> str:
+    return f"{own / right:.4g}" if abs(own) < 10**300 else "far more than a thousand"
+
+
 LORA_FORMULA = Formula(
     method=lambda rank: LoRA(rank=rank),
     argument="rank",
@@ -115,6 +123,9 @@ LORA_FORMULA = Formula(
     mistakes={
         "the head is counted, too: LoRA's paper leaves it out": lambda width, layers, rank: (
             layers * 4 * width * rank + 2 * width + 2
+        ),
+        "RoBERTa's head is counted, a dense map and the labels' own: LoRA's paper leaves it out": (
+            lambda width, layers, rank: layers * 4 * width * rank + width * width + 3 * width + 2
         ),
         "alpha is counted: it is a constant, and nothing learns it": lambda width, layers, rank: (
             layers * 4 * width * rank + layers * 2
@@ -170,6 +181,14 @@ ADAPTER_FORMULA = Formula(
         "the adapters' biases are missed: m behind the first map, D behind the second": (
             lambda width, layers, bottleneck: (
                 4 * layers * width * bottleneck + 2 * width * (2 * layers + 1)
+            )
+        ),
+        "the adapters' biases and all LayerNorms are missed": lambda width, layers, bottleneck: (
+            4 * layers * width * bottleneck
+        ),
+        "one LayerNorm in a layer is counted; there are two, and one behind the embeddings": (
+            lambda width, layers, bottleneck: (
+                2 * layers * (2 * width * bottleneck + bottleneck + width) + 2 * layers * width
             )
         ),
         "one adapter in a layer is counted; there are two": lambda width, layers, bottleneck: (

@@ -11,9 +11,9 @@ from peftlab.ledger.printed import Row, agrees, printed_number, recount
 from peftlab.ledger.rows import ROWS
 from peftlab.methods import METHODS
 
-COUNTED = [row for row in ROWS if row.method and not row.printed.endswith(("%", "x"))]
+COUNTED = [row for row in ROWS if row.method and not row.printed.endswith("%")]
 MILLIONS = {"10^6": 10**6, "2^20": 2**20}
-COLUMNS = ("trained", "stored", "head", "trained and head", "backbone", "backbone and stored")
+COLUMNS = ("trained", "stored", "head", "trained and head", "backbone")
 
 
 def row_record(row: Row, million: int) -> Record:
@@ -28,10 +28,13 @@ def row_record(row: Row, million: int) -> Record:
         columns that, rounded or cut, are what is printed; "verdict" and "why" of the ledger.
     """
     config, head = catalog_config(row.backbone), row.head or CATALOG[row.backbone][0]
-    count = METHODS[row.method](**row.hyperparameters).parameter_count(config, head)
-    both = (count.trained + count.head, count.backbone, count.backbone + count.stored)
-    numbers = (count.trained, count.stored, count.head, *both)
-    counts = {name: row.factor * n for name, n in zip(COLUMNS, numbers, strict=True)}
+    settings = row.hyperparameters or row.assuming.get("hyperparameters", {})
+    count = METHODS[row.method](**settings).parameter_count(config, head)
+    trained, stored = (round(row.factor * n) for n in (count.trained, count.stored))
+    numbers = (trained, stored, count.head, trained + count.head, count.backbone)
+    counts = dict(zip(COLUMNS, numbers, strict=True))
+    if trained < count.backbone:  # with full fine-tuning nothing stands beside the backbone
+        counts["backbone and stored"] = count.backbone + stored
     (result,) = recount([row], METHODS)
     return {
         "what": f"{row.paper}, {row.where}: {row.what}",

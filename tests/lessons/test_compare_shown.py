@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from peftlab.lessons import compare as lesson
-from peftlab.lessons.compare import exercises, shown
+from peftlab.lessons.compare import drawing, exercises, shown
 from peftlab.lessons.compare.sweep import LANGUAGE_MODEL, MIDDLE, PLACES, RATED, SIZES
 from peftlab.runs.records import find_runs, stored
 
@@ -19,9 +19,9 @@ def plan(backbone="minilm", task="movies"):
 
 def test_the_front_holds_whom_nobody_beats():
     points = {"a": (1, 50.0), "b": (2, 40.0), "c": (2, 60.0), "d": (3, 60.0), "e": (9, 61.0)}
-    assert shown.front_of(points) == ["a", "c", "e"]
+    assert drawing.front_of(points) == ["a", "c", "e"]
     twins = {"a": (1, 50.0), "b": (1, 50.0)}
-    assert shown.front_of(twins) == ["a", "b"]
+    assert drawing.front_of(twins) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_the_front_of_the_exercise_is_that_of_the_figure():
         for i, (c, s) in enumerate(zip(inputs["counts"], inputs["scores"], strict=True))
     }
     kept = exercises.front(**inputs).nonzero()[:, 0].tolist()
-    assert {str(i) for i in kept} == set(shown.front_of(points))
+    assert {str(i) for i in kept} == set(drawing.front_of(points))

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from peftlab.figures import BLACK, BLUE, GREY, ORANGE, SKY, TITLE, Picture, canvas, nothing
 from peftlab.figures.drawing import FROZEN, arrow, box
 from peftlab.figures.picture import colours_of
-from peftlab.lessons.compare.shown import front_of
 from peftlab.seeds import interval, mean_and_spread
 
 MARKS = "osD^vPX<>"
@@ -147,6 +146,23 @@ def front(
     axes.set(xlabel=xlabel, ylabel="test accuracy in %")
     axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return Picture(figure, f"{title}. " + "; ".join(said) + ".")
+
+
+def front_of(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Find the methods that no other one beats.
+
+    Args:
+        points: by method what it costs, and its accuracy.
+
+    Returns:
+        Those for which no other is as cheap and better, or cheaper and as good; the cheapest first.
+    """
+    kept = [
+        name
+        for name, (cost, good) in points.items()
+        if not any(c <= cost and g >= good and (c < cost or g > good) for c, g in points.values())
+    ]
+    return sorted(kept, key=lambda name: points[name])
 
 
 def _cost(cost: float) -> str:

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from peftlab.figures import Table
+from peftlab.lessons.compare.panel import Measured
 from peftlab.lessons.compare.sweep import (
     ELSEWHERE,
     FEW,
@@ -57,6 +58,34 @@ def fronts(lab: Session) -> dict[str, dict[int, Scores]]:
             trained = int(runs[0].counts["trained"])
             found.setdefault(name, {})[trained] = [run.test_accuracy for run in runs]
     return found
+
+
+def panel_data(lab: Session, config: Any, head: str | None) -> Measured:
+    """Collect what the budget panel looks at.
+
+    Args:
+        lab: the session.
+        config: of the lab's backbone.
+        head: its task head.
+
+    Returns:
+        The data; stored accuracies only where the lab runs on the ground that they are of.
+    """
+    here = (lab.backbone, lab.task) == GROUND
+    return Measured(config, head, fronts(lab) if here else {}, controls(lab) if here else {})
+
+
+def controls(lab: Session) -> dict[str, float]:
+    """Average the accuracy of the head alone and of random weights.
+
+    Args:
+        lab: the session.
+
+    Returns:
+        From 0 to 1 by label.
+    """
+    found = scores(methods(lab))
+    return {n: fmean(found[n]) for n in ("head only", "random weights") if n in found}
 
 
 def methods(lab: Session) -> dict[str, list[Run]]:
@@ -412,23 +441,6 @@ def _times(found: Interval) -> str:
         10**x if math.isfinite(x) else x for x in (found.mean, found.low, found.high)
     )
     return f"{mean:.1f}" if math.isinf(high) else f"{mean:.1f} ({low:.1f} to {high:.1f})"
-
-
-def front_of(points: Mapping[str, tuple[float, float]]) -> list[str]:
-    """Find the methods that no other one beats.
-
-    Args:
-        points: by method what it costs, and its accuracy.
-
-    Returns:
-        Those for which no other is as cheap and better, or cheaper and as good; the cheapest first.
-    """
-    kept = [
-        name
-        for name, (cost, good) in points.items()
-        if not any(c <= cost and g >= good and (c < cost or g > good) for c, g in points.values())
-    ]
-    return sorted(kept, key=lambda name: points[name])
 
 
 def not_apart(best: str, values: Mapping[str, Sequence[float]], sign: float = 1.0) -> list[str]:

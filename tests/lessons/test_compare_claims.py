@@ -66,13 +66,11 @@ def test_every_small_method_has_to_be_ahead_with_few_sentences(record, LoRA, ver
     assert only(record)["verdict"] == verdict
 
 
-@pytest.mark.parametrize("decide, key", [("forgets", "forgets"), ("reads_on", "reads_on")])
 @pytest.mark.parametrize("full, verdict", [(5.0, HOLDS), (1.0, FAILS)])
-def test_full_fine_tuning_has_to_lose_more_than_lora(record, decide, key, full, verdict):
+def test_full_fine_tuning_has_to_lose_more_than_lora(record, full, verdict):
     lost = {"LoRA": near(3.0), "full fine-tuning": near(full, 0.02), "head only": near(0.0)}
-    getattr(verdicts, decide)(record, lost, SEEDS)
-    claim = only(record)
-    assert (claim["key"], claim["verdict"]) == (key, verdict)
+    verdicts.forgets(record, lost, SEEDS)
+    assert only(record)["verdict"] == verdict
 
 
 @pytest.mark.parametrize("tweets, verdict", [(0.9, HOLDS), (0.5, FAILS)])
@@ -93,7 +91,6 @@ def test_a_prompt_has_to_carry_over_better_on_every_task(record, tweets, verdict
         ("where", {}),
         ("few", {}),
         ("forgets", {}),
-        ("reads_on", {}),
         ("transfer", {"minilm": {}}),
     ],
 )

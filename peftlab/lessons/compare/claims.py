@@ -19,14 +19,12 @@ __all__ = [
     "gate",
     "ratio",
     "ratio_size",
-    "reads_on",
     "transfer",
     "where",
 ]
 
 DECADES = "factors of ten"
 ABOUT = 0.3  # factors of ten: half to twice as much is about the same
-NATS = "nats a token"
 
 CLAIMS = {
     "gate": Claim(
@@ -69,11 +67,6 @@ CLAIMS = {
     ),
     "forgets": Claim(
         "LoRA forgets less of a first task than full fine-tuning",
-        "LoRA learns less and forgets less",
-        "section 4 of LoRA Learns Less and Forgets Less, arXiv 2405.09673",
-    ),
-    "reads_on": Claim(
-        "A language model reads other text better after LoRA than after full fine-tuning",
         "LoRA learns less and forgets less",
         "section 4 of LoRA Learns Less and Forgets Less, arXiv 2405.09673",
     ),
@@ -240,27 +233,6 @@ def forgets(record: Record, lost: Named, seeds: Sequence[int]) -> None:
         seeds,
         shown=", ".join(f"{name} loses {fmean(own):.1f} points" for name, own in lost.items()),
         numbers=lost,
-    )
-
-
-def reads_on(record: Record, grown: Named, seeds: Sequence[int]) -> None:
-    """Holds when the loss on other text grows more with full fine-tuning than with LoRA.
-
-    Args:
-        record: of the lab.
-        grown: nats a token by method, see `shown.reading`; one for each seed.
-        seeds: behind them.
-    """
-    if not {"LoRA", "full fine-tuning"} <= grown.keys():
-        return record.unmeasured("reads_on")
-    more = differences(*paired(grown["full fine-tuning"], grown["LoRA"]))
-    return compare(
-        record,
-        "reads_on",
-        [measured("growth with full fine-tuning minus that with LoRA", more, unit=NATS)],
-        seeds,
-        shown=", ".join(f"{name} {fmean(own):.2f}" for name, own in grown.items()),
-        numbers=grown,
     )
 
 

@@ -6,15 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from peftlab.figures.picture import (
-    BLACK,
-    BLUE,
-    ORANGE,
     TITLE,
     Picture,
     canvas,
     colours_of,
     nothing,
-    palette,
 )
 from peftlab.seeds import interval, mean_and_spread
 
@@ -109,8 +105,7 @@ def two_curves(
         )
     figure, axes = canvas(7.5, 3.2)
     said = []
-    colours = palette(len(curves), BLUE, BLACK, ORANGE)
-    for (label, points), colour in zip(curves.items(), colours, strict=True):
+    for (label, points), colour in zip(curves.items(), colours_of(curves), strict=True):
         sizes = sorted(points)
         means = [100 * mean_and_spread(points[n])[0] for n in sizes]
         axes.plot(sizes, means, "-", color=colour, label=label)
@@ -125,7 +120,7 @@ def two_curves(
     axes.minorticks_off()
     axes.set_title(title, **TITLE)
     axes.set(xlabel=xlabel, ylabel=f"{what} in %")
-    axes.legend(frameon=False, fontsize=9)
+    _legend(axes, len(curves))
     return Picture(figure, f"{title}. " + "; ".join(said) + ".")
 
 
@@ -145,7 +140,7 @@ def bands(curves: Mapping[str, Mapping[int, Sequence[float]]], title: str, xlabe
         return nothing(title)
     figure, axes = canvas(7.5, 3.2)
     said = []
-    for (label, points), colour in zip(curves.items(), palette(len(curves)), strict=True):
+    for (label, points), colour in zip(curves.items(), colours_of(curves), strict=True):
         times = sorted(points)
         found = [interval([100 * v for v in points[t]]) for t in times]
         axes.plot(times, [f.mean for f in found], "o-", color=colour, label=label, markersize=4)
@@ -155,5 +150,11 @@ def bands(curves: Mapping[str, Mapping[int, Sequence[float]]], title: str, xlabe
         said.append(f"{label}: {', '.join(reached) or 'no stored runs'}")
     axes.set_title(title, **TITLE)
     axes.set(xlabel=xlabel, ylabel="accuracy in %")
-    axes.legend(frameon=False, fontsize=9)
+    _legend(axes, len(curves))
     return Picture(figure, f"{title}. " + "; ".join(said) + ".")
+
+
+def _legend(axes: Any, labels: int) -> None:
+    """Inside, or beside the curves where there are many of them."""
+    beside = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)} if labels > 4 else {}
+    axes.legend(frameon=False, fontsize=9, **beside)

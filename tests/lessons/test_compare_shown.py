@@ -44,6 +44,8 @@ def test_what_is_not_told_apart_has_an_interval_that_reaches_zero():
     assert shown.not_apart("best", values) == ["near"]
     costs = {"best": [1.0, 1.1, 1.2], "dear": [3.0, 3.1, 3.3]}
     assert shown.not_apart("best", costs, sign=-1.0) == []
+    once = {"best": [1.0], "near": [1.04], "far": [1.1]}
+    assert shown.not_apart("best", once, sign=-1.0) == ["near"]
 
 
 def test_what_is_lost_and_how_the_loss_grew_are_differences_by_seed():

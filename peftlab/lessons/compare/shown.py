@@ -26,6 +26,7 @@ from peftlab.runs.trial import Run, Trial
 from peftlab.seeds import Interval, differences, interval, paired
 
 Scores = list[float]
+LEARNT = 0.06  # so far below the best a method has learnt its task; only then it can forget it
 
 
 def runs_of(lab: Session, trial: Trial, place: tuple[str, str] = GROUND) -> list[Run]:
@@ -71,8 +72,10 @@ def panel_data(lab: Session, config: Any, head: str | None) -> Measured:
     Returns:
         The data; stored accuracies only where the lab runs on the ground that they are of.
     """
-    here = (lab.backbone, lab.task) == GROUND
-    return Measured(config, head, fronts(lab) if here else {}, controls(lab) if here else {})
+    if (lab.backbone, lab.task) != GROUND:
+        return Measured(config, head, {}, {})
+    trained = {name: own for name, own in fronts(lab).items() if min(own)}  # the head trains none
+    return Measured(config, head, trained, controls(lab))
 
 
 def controls(lab: Session) -> dict[str, float]:
@@ -452,14 +455,19 @@ def not_apart(best: str, values: Mapping[str, Sequence[float]], sign: float = 1.
         sign: 1 where more is better, -1 where less is.
 
     Returns:
-        The others whose difference to the best has a 95 % interval that reaches 0.
+        The others whose difference to the best has a 95 % interval that reaches 0; of a single
+        value each, those within 5 %.
     """
     found = []
     for name, own in values.items():
         if name == best:
             continue
-        gap = interval([sign * d for d in differences(*paired(values[best], own))])
-        if gap.low <= 0:
+        if len(own) == 1:  # a cost that was measured once
+            apart = max(own[0], values[best][0]) > 1.05 * min(own[0], values[best][0])
+        else:
+            gap = interval([sign * d for d in differences(*paired(values[best], own))])
+            apart = gap.low > 0
+        if not apart:
             found.append(name)
     return found
 
@@ -483,13 +491,14 @@ def decisions(lab: Session, costs: Mapping[str, Mapping[str, float]]) -> Table:
             return
         sign = -1.0 if least else 1.0
         best = max(values, key=lambda name: sign * fmean(values[name]))
-        others = not_apart(best, values, sign) if len(values[best]) > 1 else []
+        others = not_apart(best, values, sign)
         rows.append(
             {
                 "if you need": need,
                 "take": best,
                 "measured": form.format(fmean(values[best])),
                 "not told apart from it": ", ".join(others) or "–",
+                "accuracy of what is taken": f"{fmean(percents[best]):.1f} %",
             }
         )
 
@@ -501,7 +510,9 @@ def decisions(lab: Session, costs: Mapping[str, Mapping[str, float]]) -> Table:
     frozen = {n: own for n, own in percents.items() if n not in ("full fine-tuning", "head only")}
     row("a frozen backbone", frozen, "{:.1f} %")
     runs = turns(lab)
-    kept = {n: own for n, own in lost(runs).items() if n != "head only"}
+    best = max((fmean(r.test_accuracy for r in own) for own in runs.values()), default=0.0)
+    learnt = {n: o for n, o in runs.items() if fmean(r.test_accuracy for r in o) > best - LEARNT}
+    kept = lost(learnt)
     row(f"the first task to last while {SECOND} is learnt", kept, "{:+.1f} points lost", least=True)
     row("a language model that reads on", reading(language(lab, LM_TASKS[0])),
         "loss +{:.2f} nats", least=True)  # fmt: skip

@@ -9,7 +9,7 @@ from peftlab.methods import METHODS
 from peftlab.methods.hyperparameters import declared
 
 LANGUAGE_MODELS = [name for name, (head, _) in CATALOG.items() if head.endswith("_lm")]
-WITHOUT_BIASES = [name for name in CATALOG if name.startswith(("t5", "qwen", "llama"))]
+WITHOUT_BIASES = [name for name in CATALOG if name.startswith(("t5", "qwen", "llama", "smollm2"))]
 
 
 def choices(panel):

@@ -143,7 +143,7 @@ def test_tensors_that_are_no_numbers_are_wrong_and_stop_nothing(name, spoil):
 
 
 def test_a_wrong_answer_of_yes_and_no_is_told_by_its_first_place():
-    feedback = EXERCISES["FRONT"].check(lambda counts, scores: counts > 9)
+    feedback = EXERCISES["FRONT"].check(lambda counts, scores: counts + 40 * scores > 30)
     assert feedback.status == WRONG and "wrong at place [" in feedback.message
 
 

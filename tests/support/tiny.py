@@ -110,6 +110,9 @@ def tiny(family, head=None, seed=0, **overrides):
         torch.manual_seed(seed)
         auto = getattr(transformers, AUTO_CLASSES[head])
         model = auto.from_config(tiny_config(family, **overrides)).eval()
+        if getattr(model.config, "scale_decoder_outputs", True) is False and head == "seq2seq_lm":
+            # T5 1.1: transformers ties what the published model, and any loaded one, does not
+            model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))

@@ -204,7 +204,7 @@ def few(record: Record, points: Named, seeds: Sequence[int]) -> None:
         record,
         "few",
         [
-            difference(name, a, "full fine-tuning", b)
+            difference(f"few sentences: {name}", a, "full fine-tuning", b)
             for name, own in points.items()
             if name != "full fine-tuning"
             for a, b in [paired(own, full)]

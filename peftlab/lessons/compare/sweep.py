@@ -1,6 +1,6 @@
 """What lab 09 trains: every method on one ground, and three questions that users ask.
 
-Runs that labs 01, 02, 06 and 07 have stored are not run again: their groups name the record.
+Runs that labs 01, 02 and 06 have stored are not run again: their groups name the record.
 """
 
 from __future__ import annotations

@@ -187,8 +187,7 @@ _COLUMNS = {
 def _table(rows: list[dict[str, Any]], budget: int | None) -> str:
     """Counts as aligned text. Each method has its own line; remarks stand below them."""
     lines = [
-        {"method": row["method"]}
-        | {"with": _size(row)}
+        {"method": row["method"], "with": _size(row)}
         | {
             name.replace("_mib", " MiB"): "-"
             if "refused" in row
@@ -204,10 +203,6 @@ def _table(rows: list[dict[str, Any]], budget: int | None) -> str:
         if budget is not None and row.get("trained", budget) < 0.9 * budget
     ]
     return "\n".join([text_table(lines, right=set(lines[0]) - {"method", "with"}), *remarks])
-
-
-def _shown(row: dict[str, Any], name: str) -> float:
-    return 100 * row[name] if name == "share" else row[name]
 
 
 def _size_name(kind: type[Described]) -> str | None:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from peftlab import anatomy
+from peftlab.training.evaluate import eval_mode
 
 
 @torch.no_grad()
@@ -46,25 +47,23 @@ def reading_loss(
             f"{type(model).__name__} does not write, so it has no loss on text; load the backbone "
             "with a task whose answers are words, see tasks.verbalized"
         )
-    mode = model.training
-    model.eval()
     total, count = 0.0, 0
     order = sorted(filter(None, texts), key=len)  # alike in length, so that little is padded
-    for start in range(0, len(order), batch_size):
-        batch = tokenizer(
-            order[start : start + batch_size],
-            return_tensors="pt",
-            padding=True,
-            padding_side="right",
-            truncation=True,
-            max_length=max_length,
-        ).to(model.device)
-        ids, mask = batch["input_ids"], batch["attention_mask"]  # (B, T)
-        logits = model(input_ids=ids, attention_mask=mask).logits  # (B, T, V)
-        real = mask[:, 1:].bool()  # (B, T - 1)
-        loss = F.cross_entropy(logits[:, :-1][real].float(), ids[:, 1:][real], reduction="sum")
-        total, count = total + loss.item(), count + int(real.sum())
-    model.train(mode)
+    with eval_mode(model):
+        for start in range(0, len(order), batch_size):
+            batch = tokenizer(
+                order[start : start + batch_size],
+                return_tensors="pt",
+                padding=True,
+                padding_side="right",
+                truncation=True,
+                max_length=max_length,
+            ).to(model.device)
+            ids, mask = batch["input_ids"], batch["attention_mask"]  # (B, T)
+            logits = model(input_ids=ids, attention_mask=mask).logits  # (B, T, V)
+            real = mask[:, 1:].bool()  # (B, T - 1)
+            loss = F.cross_entropy(logits[:, :-1][real].float(), ids[:, 1:][real], reduction="sum")
+            total, count = total + loss.item(), count + int(real.sum())
     if not count:
         raise ValueError("there is no token to predict: give a text of two tokens or more")
     return total / count

@@ -167,8 +167,8 @@ class Run:
         transfer: accuracy on the test examples of each task of `Trial.elsewhere`.
         afterwards: accuracy on the own test examples after training on `Trial.then`, and on those
             of that task, by the names of the tasks.
-        reading: loss on the texts of `Trial.read`, see `insight.reading_loss`: "before", with the
-            method disabled, and "after".
+        reading: loss on the texts of `Trial.read`, see `insight.reading_loss`: "before", of the
+            model without the method, and "after".
         seconds: of the training.
         validation: accuracy and loss on the validation split each time it was looked at, with the
             step; None where a record left them out.
@@ -319,6 +319,8 @@ def run_trial(
     if trial.distillation:
         teacher, model = model, trial.distillation.student(model, seed)
         loss = trial.distillation.distiller(teacher, model).loss
+    # of the plain model, and before anything trains: what cannot read is refused here
+    reading = {"before": reading_loss(model, tokenizer, texts)} if texts else None
     torch.manual_seed(seed)
     attachment = trial.method.attach(model)
 
@@ -344,11 +346,9 @@ def run_trial(
     found = evaluate(model, tokenizer, task.test)
     kinds = "kind" in task.test[0].tags
     transfer = {name: accuracy(name) for name in trial.elsewhere}
-    reading, afterwards = None, None
-    if texts:
-        reading = {"after": reading_loss(model, tokenizer, texts)}
-        with attachment.disabled():
-            reading["before"] = reading_loss(model, tokenizer, texts)
+    if reading:
+        reading["after"] = reading_loss(model, tokenizer, texts)
+    afterwards = None
     counts = attachment.report().to_dict()
     if trial.then and not history.interrupted:
         more = trained(others[trial.then])

@@ -61,7 +61,7 @@ def evaluate(
         )
     max_length = fitting_length(model, max_length)
     encoded = encode(tokenizer, examples, max_length)
-    with _eval_mode(model):
+    with eval_mode(model):
         loss, answers = _answers(model, tokenizer, examples, encoded, batch_size)
         if not examples[0].references:
             predictions = answers
@@ -148,7 +148,7 @@ def look(
         found = evaluate(model, tokenizer, examples, batch_size, max_length)
         return {"accuracy": found.accuracy, "loss": found.loss}
     encoded = encode(tokenizer, examples, max_length)
-    with _eval_mode(model):
+    with eval_mode(model):
         loss, answers = _answers(model, tokenizer, examples, encoded, batch_size)
     wanted = [token for row in encoded for token in _labelled(row)]
     given = [token for answer in answers for token in answer]
@@ -225,7 +225,15 @@ def _written(
 
 
 @contextmanager
-def _eval_mode(model: PreTrainedModel) -> Iterator[None]:
+def eval_mode(model: PreTrainedModel) -> Iterator[None]:
+    """Switch dropout off for the length of a `with` block.
+
+    Args:
+        model: its mode is put back afterwards.
+
+    Yields:
+        Nothing.
+    """
     mode = model.training
     model.eval()
     try:

@@ -13,6 +13,7 @@ from peftlab import (
     FullFineTuning,
     HeadOnly,
     LoRA,
+    PromptTuning,
     evaluate,
     insight,
     load_backbone,
@@ -20,6 +21,7 @@ from peftlab import (
     paths,
 )
 from peftlab.attach.storage import read
+from peftlab.insight import reading_loss
 from peftlab.runs import engine, trial
 from peftlab.runs.engine import run_folder, run_trials
 from peftlab.runs.records import accuracies, agreement, find_runs, steps_to, store, stored
@@ -598,6 +600,26 @@ def test_training_may_go_on_with_another_task_and_the_first_is_tested_again(
         run_trial(wrong, backbone, task, 0, progress=False)
 
 
-def test_only_a_language_model_reads(backbone, task):
+def test_only_a_language_model_reads_and_nothing_trains_before_that_is_said(
+    backbone, task, monkeypatch
+):
+    monkeypatch.setattr("peftlab.runs.trial.train", None)
     with pytest.raises(ValueError, match="does not write, so it has no loss on text"):
         run_trial(replace(LORA, read=task), backbone, task, 0, progress=False)
+
+
+@pytest.mark.parametrize("method", [LoRA(), PromptTuning(prompt_length=3), FullFineTuning()])
+def test_what_is_read_before_is_what_the_disabled_method_reads(method):
+    words = (("negative", "bad"), ("positive", "good"))
+    few = {"examples": 8, "validated": 4, "tested": 4, "epochs": 1}
+    reader = Trial(label="reader", method=method, learning_rate=1e-2, read="opinions",
+                  wording="[X] It was [Y]", words=words, **few)  # fmt: skip
+    attachment, run = run_trial(reader, "lab-gpt-nano", "opinions", 0, progress=False)
+    tokenizer = load_backbone("lab-gpt-nano")[1]
+    texts = [example.text for example in load_task("opinions").test[:4]]
+    assert run.reading["after"] == pytest.approx(reading_loss(attachment.model, tokenizer, texts))
+    assert run.reading["after"] != pytest.approx(run.reading["before"], rel=1e-4)
+    with attachment.disabled():
+        plain = reading_loss(attachment.model, tokenizer, texts)
+    assert run.reading["before"] == pytest.approx(plain)
+    assert Run.from_json(json.loads(json.dumps(run.to_json()))).reading == run.reading

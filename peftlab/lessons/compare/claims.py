@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log10
 from statistics import fmean
 
 from peftlab.ledger.effects import Effect, difference, measured
@@ -110,16 +109,13 @@ def ratio(
             `shown.ratios`.
         seeds: behind them.
     """
-    own = {backbone: ranks["rank 8"] for backbone, ranks in found.items() if "rank 8" in ranks}
+    own = _middle(found)
     if not own:
         return record.unmeasured("ratio")
-    effects = []
-    for backbone, values in own.items():
-        effects.append(_near_ten(backbone, values))
     return compare(
         record,
         "ratio",
-        effects,
+        [_near_ten(backbone, values) for backbone, values in own.items()],
         seeds,
         shown="LoRA over full: "
         + ", ".join(f"{10 ** fmean(v):.1f} on {b}" for b, v in own.items()),
@@ -128,9 +124,14 @@ def ratio(
     )
 
 
+def _middle(found: Mapping[str, Named]) -> dict[str, Sequence[float]]:
+    """The ratios of the middle rank by backbone, where there are any."""
+    return {backbone: ranks["rank 8"] for backbone, ranks in found.items() if "rank 8" in ranks}
+
+
 def _near_ten(backbone: str, values: Sequence[float]) -> Effect:
     """How far the ratio is from ten, at most by a factor of two; the farther side is judged."""
-    away = [v - log10(10) for v in values]
+    away = [v - 1 for v in values]  # in factors of ten
     side = -1 if fmean(away) > 0 else 1
     what = f"{backbone}: ratio over ten" if side > 0 else f"{backbone}: ten over the ratio"
     return measured(what, [side * v for v in away], ABOUT, DECADES)
@@ -146,7 +147,7 @@ def ratio_size(
         found: see `ratio`; from the smallest backbone to the largest.
         seeds: behind them.
     """
-    own = {backbone: ranks["rank 8"] for backbone, ranks in found.items() if "rank 8" in ranks}
+    own = _middle(found)
     if len(own) < 2:
         return record.unmeasured("ratio_size")
     (small, low), *_, (large, high) = own.items()

@@ -237,18 +237,16 @@ def _fronts(series: Series, groups: dict[str, Group], examples: int) -> None:
     full = front["full fine-tuning", ""]
     random = replace(full, label="random weights", pretrained=False)
     series["front"], series["control"] = front, {"random": random}
-    ours = {n: own for n, own in front.items() if n[0] not in ("LoRA", "adapters")}
-    deep, shallow = front["P-Tuning v2", "P=20"], front["prompt tuning", "P=20"]
-    theirs = [full, front["head only", ""], deep, shallow]
+    loras, adapters = ([front[name, size] for size in SIZES[name]] for name in ("LoRA", "adapters"))
     stored = {
-        "01_lora_sweep": [own for (name, _), own in front.items() if name == "LoRA"] + [random],
-        "02_adapter_sweep": [own for (name, _), own in front.items() if name == "adapters"],
-        "06_p_tuning_v2_sweep": theirs[2:],
+        "01_lora_sweep": [*loras, random, full, front["head only", ""]],
+        "02_adapter_sweep": adapters,
+        "06_p_tuning_v2_sweep": [front["P-Tuning v2", "P=20"], front["prompt tuning", "P=20"]],
     }
-    stored["01_lora_sweep"] += theirs[:2]
     for record, trials in stored.items():
         groups[f"front, {record}"] = Group(trials=trials, seeds=SEEDS, record=record)
-    own = [trial for trial in ours.values() if trial not in theirs]
+    taken = [trial for trials in stored.values() for trial in trials]
+    own = [trial for trial in front.values() if trial not in taken]
     groups["front"] = Group(trials=own, seeds=SEEDS)
     grid = {
         f"{name}, {rate:g}": _trial(
@@ -286,7 +284,7 @@ def _places(series: Series, groups: dict[str, Group], examples: int) -> None:
 
 
 def _few_and_many(series: Series, groups: dict[str, Group]) -> None:
-    """Add fewer and more sentences, with as many steps; some are stored by labs 02 and 07."""
+    """Add fewer and more sentences, with as many steps; lab 02 has stored one of them."""
     front = series["front"]
     for name, options, seeds in (("few", FEW, SEEDS), ("many", MANY, FEW_SEEDS)):
         own = {
@@ -299,14 +297,10 @@ def _few_and_many(series: Series, groups: dict[str, Group]) -> None:
             for method in CURVES
         }
         series[name] = own
-        if name == "few":
-            full = own.pop("full fine-tuning")
-            groups["few, 02_adapter_sweep"] = Group(
-                trials=[full], seeds=SEEDS, record="02_adapter_sweep"
-            )
         groups[name] = Group(trials=[*own.values()], seeds=seeds)
-        if name == "few":
-            own["full fine-tuning"] = full
+    *few, full = series["few"].values()
+    groups["few"] = Group(trials=few, seeds=SEEDS)
+    groups["few, 02_adapter_sweep"] = Group(trials=[full], seeds=SEEDS, record="02_adapter_sweep")
 
 
 def _in_turn(series: Series, groups: dict[str, Group]) -> None:
@@ -327,7 +321,7 @@ def _in_turn(series: Series, groups: dict[str, Group]) -> None:
 
 
 def _rated(series: Series, groups: dict[str, Group]) -> None:
-    """Add full fine-tuning and three ranks of LoRA at several rates on four backbones."""
+    """Add full fine-tuning and three ranks of LoRA at several rates, backbone by backbone."""
     for backbone, rates in RATED.items():
         methods = {"full": FullFineTuning()} | {
             f"rank {r}": LoRA(rank=r, alpha=32, targets=anatomy.ROLES) for r in RANKS

@@ -16,7 +16,7 @@ from peftlab.anatomy.catalog import CATALOG, catalog_config
 from peftlab.lessons.exercise import OPEN, SOLVED, WRONG, Feedback
 from peftlab.methods.adapter.method import Adapter
 from peftlab.methods.base import Method
-from peftlab.methods.bitfit.method import BitFit
+from peftlab.methods.bitfit.method import KINDS, BitFit
 from peftlab.methods.lora.method import LoRA
 from peftlab.methods.prefix_tuning.method import PrefixTuning
 from peftlab.methods.prompt_tuning.method import PromptTuning
@@ -258,18 +258,7 @@ LABEL = Case(
     },
 )
 BIASES = Case(
-    answer=lambda: (
-        counted(
-            BitFit(
-                biases=(
-                    *("query", "key", "value", "attention_output"),
-                    *("attention_norm", "mlp_in", "mlp_out", "mlp_norm"),
-                )
-            ),
-            "gpt3-175b",
-        )
-        / (96 * 12_288)
-    ),
+    answer=lambda: counted(BitFit(biases=KINDS), "gpt3-175b") / (96 * 12_288),
     praise="11: four projections, four widths in the MLP's first map, one behind it, two norms. "
     "14.2M needs 12.",
     hint="query, key, value, output; two norms; the MLP's first map is four times as wide",

@@ -44,9 +44,9 @@ class Feedback:
 class Exercise:
     """An exercise: the learner writes a function.
 
-    Known mistakes are wrong functions, each with a message that helps. An attempt that gives the
-    same answer as a wrong function gets its message. Of any other wrong attempt the first input is
-    named on which it goes wrong.
+    Known mistakes are wrong functions, each with a message that helps. An attempt that twice gives
+    the same answer as a wrong function gets its message. Of any other wrong attempt the first input
+    is named on which it goes wrong.
 
     Args:
         solution: computes the right tensor, or the right number, from the inputs.
@@ -105,14 +105,22 @@ class Exercise:
         ]:
             return Feedback(WRONG, f"your function changes {changed[0]} in place; {self.in_place}")
         kinds, kind = (Tensor, "tensor") if isinstance(wanted, Tensor) else (Real, "number")
+        if kind == "tensor" and wanted.ndim == 0 and isinstance(answer, Real):
+            answer = torch.tensor(answer)  # such as of item()
         if not isinstance(answer, kinds) or getattr(answer, "is_sparse", False):
             return Feedback(WRONG, f"return a {kind}, not {type(answer).__name__}")
         if kind == "tensor" and answer.device != wanted.device:
             return Feedback(WRONG, f"the tensor is on {answer.device}; leave it on the CPU")
         if same(answer, wanted):
-            return self._solved(attempt)
+            if self._again(attempt, self.solution):
+                return Feedback(SOLVED, self.praise)
+            return Feedback(
+                WRONG,
+                "right for these inputs, wrong for others: compute with what the function is "
+                "given, and write no number out",
+            )
         for message, mistake in self.mistakes.items():
-            if same(answer, mistake(**copies(inputs))):
+            if same(answer, mistake(**copies(inputs))) and self._again(attempt, mistake):
                 return Feedback(WRONG, message)
         reason = diagnose(attempt, self.solution, inputs, self.neutral)
         if kind == "number":
@@ -138,21 +146,14 @@ class Exercise:
             f"the numbers differ by up to {apart:.3g}; go through the exercise step by step",
         )
 
-    def _solved(self, attempt: Callable[..., Any]) -> Feedback:
-        """Try the attempt on other inputs, too: numbers written out are right only once."""
+    def _again(self, attempt: Callable[..., Any], function: Callable[..., Any]) -> bool:
+        """Whether they agree on other inputs, too; numbers written out are right only once."""
         others = self.inputs(torch.Generator().manual_seed(1))
-        wanted = self.solution(**copies(others))
         try:
-            again = same(attempt(**copies(others)), wanted)
+            answer = attempt(**copies(others))
         except Exception:
-            again = False
-        if again:
-            return Feedback(SOLVED, self.praise)
-        return Feedback(
-            WRONG,
-            "right for these inputs, wrong for others: compute with what the function is given, "
-            "and write no number out",
-        )
+            return False
+        return same(answer, function(**copies(others)))
 
 
 def whole_numbers(**ranges: tuple[int, int]) -> Callable[[torch.Generator], dict[str, int]]:

@@ -106,8 +106,28 @@ def test_what_cannot_be_called_with_the_inputs_never_stops_the_notebook(exercise
 @tensor_exercises
 @pytest.mark.parametrize("answer", ["text", 1.5, [1, 2]])
 def test_another_type_than_a_tensor_is_named(name, answer):
-    feedback = EXERCISES[name].check(lambda **inputs: answer)
-    assert feedback == Feedback(WRONG, f"return a tensor, not {type(answer).__name__}")
+    exercise = EXERCISES[name]
+    feedback = exercise.check(lambda **inputs: answer)
+    if answer == 1.5 and exercise.solution(**inputs_of(exercise)).ndim == 0:
+        assert feedback.status == WRONG  # a number will do, but not this one
+    else:
+        assert feedback == Feedback(WRONG, f"return a tensor, not {type(answer).__name__}")
+
+
+def test_one_number_may_be_a_tensor_or_a_number():
+    exercise = EXERCISES["FORGOTTEN"]
+    assert exercise.check(lambda **inputs: exercise.solution(**inputs).item()).status == SOLVED
+    (wrong, *_) = exercise.mistakes.items()
+    feedback = exercise.check(lambda **inputs: wrong[1](**inputs).item())
+    assert feedback == Feedback(WRONG, wrong[0])
+
+
+def test_a_mistake_is_named_only_if_it_is_made_twice():
+    exercise = EXERCISES["FRONT"]
+    message, mistake = next(iter(exercise.mistakes.items()))
+    once = mistake(**inputs_of(exercise))
+    assert exercise.check(lambda **inputs: once).message != message
+    assert exercise.check(mistake).message == message
 
 
 @number_exercises

@@ -87,11 +87,18 @@ def _twice_gated(h, q, k, prefix_k, prefix_v):
     return (1 - share) * h + share * (share * rows.softmax(-1) @ prefix_v)
 
 
-def _rescaled(scale: float) -> Any:
+def _rows_unscaled(h, q, k, prefix_k, prefix_v):
+    rows = _scores(q, prefix_k, 0.0)
+    share = _share(rows, _scores(q, k))
+    return (1 - share) * h + share * (rows.softmax(-1) @ prefix_v)
+
+
+def _rescaled(gate: float, rows: float) -> Any:
+    """Scores divided by another power of d, in the gate and in what the rows answer."""
+
     def attempt(h, q, k, prefix_k, prefix_v):
-        rows, tokens = _scores(q, prefix_k, scale), _scores(q, k, scale)
-        share = _share(rows, tokens)
-        return (1 - share) * h + share * (rows.softmax(-1) @ prefix_v)
+        share = _share(_scores(q, prefix_k, gate), _scores(q, k, gate))
+        return (1 - share) * h + share * (_scores(q, prefix_k, rows).softmax(-1) @ prefix_v)
 
     return attempt
 
@@ -113,6 +120,23 @@ GATED = Exercise(
         ),
         "lambda is one number for all queries; each query has its own": _with_share(
             lambda rows, tokens: rows.exp().sum() / (rows.exp().sum() + tokens.exp().sum())
+        ),
+        "lambda is averaged over the queries; each has its own": _with_share(
+            lambda rows, tokens: _share(rows, tokens).mean()
+        ),
+        "lambda is only the largest share of a row; add up what all rows get": _with_share(
+            lambda rows, tokens: (
+                torch.cat([rows, tokens], -1).softmax(-1)[:, : rows.shape[1]].amax(-1, keepdim=True)
+            )
+        ),
+        "lambda is the mean over the rows of what each gets; add it up": _with_share(
+            lambda rows, tokens: _share(rows, tokens) / rows.shape[1]
+        ),
+        "lambda is what the first P of all get, and the tokens stand first here; put the rows "
+        "first, or take the last P": _with_share(
+            lambda rows, tokens: (
+                torch.cat([tokens, rows], -1).softmax(-1)[:, : rows.shape[1]].sum(-1, keepdim=True)
+            )
         ),
         "lambda compares sums of scores; it compares sums of their exponentials": _with_share(
             lambda rows, tokens: (
@@ -144,22 +168,35 @@ GATED = Exercise(
             lambda rows, keys, values: rows.softmax(0) @ values
         ),
         "the gate is there twice in the rows' answer": _twice_gated,
-        "the scale is missing: scores are divided by the root of d": _rescaled(0.0),
-        "scores are divided by d; it is the root of d": _rescaled(1.0),
+        "the scale is missing: scores are divided by the root of d": _rescaled(0.0, 0.0),
+        "the scale is missing in the rows' scores: they are divided by the root of d, too": (
+            _rows_unscaled
+        ),
+        "the scale is missing in lambda: all scores are divided by the root of d": _rescaled(
+            0, 0.5
+        ),
+        "the scale is missing in what the rows answer: all scores are divided by the root of d": (
+            _rescaled(0.5, 0.0)
+        ),
+        "scores are divided by d; it is the root of d": _rescaled(1.0, 1.0),
     },
     praise="that is attention with the prefix, exactly: what the rows get is taken from what the "
     "tokens had.",
+    hint="lambda is a sum over the rows, of shape (T, 1): sum(-1, keepdim=True).",
     infinite="look for exponentials of scores that were not divided by the root of d",
 )
 
 
 def _reading_inputs(draw: torch.Generator) -> dict[str, Any]:
-    """Logits of three models on two texts, one of them padded on the right."""
+    """Logits on three texts, two of them padded; either the trained or the plain model is best."""
+    trained_is_best = torch.rand((), generator=draw) < 0.5
     B, T, V = 3, 6, 11
     ids = torch.randint(V, (B, T), generator=draw)
     mask = torch.ones(B, T, dtype=torch.long)
     mask[0, 3:], mask[1, 5:] = 0, 0
     logits = [torch.randn(B, T, V, generator=draw) for _ in range(3)]
+    best = logits[2 if trained_is_best else 0]
+    best[:, :-1] += 2 * F.one_hot(ids[:, 1:], V)
     names = ("plain", "fresh", "trained")
     return dict(zip(names, logits, strict=True)) | {"ids": ids, "mask": mask}
 
@@ -201,6 +238,25 @@ def _by_text(plain, fresh, trained, ids, mask):
     return torch.stack(grown).mean()
 
 
+def _grown(loss: Any) -> Any:
+    """The difference of another loss."""
+    return lambda plain, fresh, trained, ids, mask: (
+        loss(trained, ids, mask) - loss(plain, ids, mask)
+    )
+
+
+def _half_shifted(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """The mask stands where the logits do, so that the first padding is counted."""
+    real = mask[:, :-1].bool()
+    return F.cross_entropy(logits[:, :-1][real], ids[:, 1:][real])
+
+
+def _flat(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """All texts in one row are shifted, so that a text's last token predicts the next text."""
+    real = mask.bool()
+    return F.cross_entropy(logits[real][:-1], ids[real][1:])
+
+
 def _of(before: str, shift: int = 1, pads: bool = False) -> Any:
     def attempt(plain, fresh, trained, ids, mask):
         start = {"plain": plain, "fresh": fresh}[before]
@@ -237,6 +293,30 @@ FORGOTTEN = Exercise(
             )
         ),
         "each text counts the same here; average over all real tokens": _by_text,
+        "mask is not shifted: a token is predicted, so mask stands where ids do, mask[:, 1:]": (
+            _grown(_half_shifted)
+        ),
+        "the texts are put in one row before the shift, so that the end of one predicts the next; "
+        "shift each text": _grown(_flat),
+        "this is a sum over the tokens; take the mean, in nats a token": _grown(
+            lambda logits, ids, mask: _loss(logits, ids, mask) * mask[:, 1:].sum()
+        ),
+        "the sum is divided by all real tokens; the first of each text is not predicted": _grown(
+            lambda logits, ids, mask: _loss(logits, ids, mask) * mask[:, 1:].sum() / mask.sum()
+        ),
+        "padding is counted, and the logits at token t are held against token t": _of(
+            "plain", 0, pads=True
+        ),
+        "below 0 is an answer, too: here the trained model reads better than the plain one": (
+            lambda plain, fresh, trained, ids, mask: (
+                _loss(trained, ids, mask) - _loss(plain, ids, mask)
+            ).abs()
+        ),
+        "0 is not the least: a trained model may read better than the plain one, below 0": (
+            lambda plain, fresh, trained, ids, mask: (
+                _loss(trained, ids, mask) - _loss(plain, ids, mask)
+            ).relu()
+        ),
     },
     praise="before is the plain model, and each token is predicted from those before it.",
     neutral={"mask": None, "ids": None},
@@ -245,11 +325,13 @@ FORGOTTEN = Exercise(
 
 
 def _front_inputs(draw: torch.Generator) -> dict[str, Any]:
-    """Eight methods in no order, two of them of one size."""
-    counts = torch.randperm(40, generator=draw)[:8].float() + 1
-    counts[3] = counts[5]
-    scores = torch.rand(8, generator=draw)
-    scores[3], scores[5] = 0.9, 0.8  # both above most, so that the tie matters
+    """Eight methods in no order: two of one size, and two with one score."""
+    counts = torch.randperm(40, generator=draw)[:8].float() + 11
+    scores = 0.5 * torch.rand(8, generator=draw)
+    tied = torch.randperm(8, generator=draw)[:4]  # small and good, so that ties matter
+    counts[tied] = torch.tensor([10.0, 10, 9, 8])
+    scores[tied] = torch.tensor([0.9, 0.8, 0.7, 0.7])
+    scores[counts.argmax()] = 0.85
     return {"counts": counts, "scores": scores}
 
 
@@ -282,9 +364,8 @@ FRONT = Exercise(
         "this front is of small and bad methods; a higher score is better": (
             lambda counts, scores: front(counts, -scores)
         ),
-        "the front is made of large and bad methods: both directions are turned": (
-            lambda counts, scores: front(-counts, -scores)
-        ),
+        "these are the methods that beat no other, large and bad: ask along the other dimension, "
+        "or turn both signs": lambda counts, scores: front(-counts, -scores),
         "only the best method is here; a smaller one that is worse may be on the front": (
             lambda counts, scores: scores == scores.max()
         ),
@@ -293,11 +374,21 @@ FRONT = Exercise(
         ),
         "of two methods of one size the worse one is beaten, too: as small and better is enough": (
             lambda counts, scores: (
-                ~((counts[None] < counts[:, None]) & (scores[None] > scores[:, None])).any(1)
+                ~((counts[None] < counts[:, None]) & (scores[None] >= scores[:, None])).any(1)
             )
         ),
-        "every method beats itself here: as small and as good is not enough, one of the two has "
-        "to be strict": lambda counts, scores: torch.zeros_like(counts).bool(),
+        "of two methods with one score the larger one is beaten, too: smaller and as good is "
+        "enough": lambda counts, scores: (
+            ~((counts[None] <= counts[:, None]) & (scores[None] > scores[:, None])).any(1)
+        ),
+        "of two methods of one size the worse one is beaten; and of two with one score the larger "
+        "one: one strict comparison of the two is enough": lambda counts, scores: (
+            ~((counts[None] < counts[:, None]) & (scores[None] > scores[:, None])).any(1)
+        ),
+        "none is left: either every method beats itself, where one of two comparisons has to be "
+        "strict; or whoever is smaller or better beats a method, where it has to be both": (
+            lambda counts, scores: torch.zeros_like(counts).bool()
+        ),
     },
     praise="no other method is as small and better, or smaller and as good.",
     in_place="compute a new mask instead",

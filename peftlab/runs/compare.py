@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -295,7 +295,7 @@ def seconds_a_run(
         asked = data.validation[:32]
         evaluate(model, tokenizer, asked)
         look = (time.perf_counter() - started) / len(asked)
-    looks = setting.epochs * len(data.validation) + len(data.test)
+    looks = len(data.validation) + len(data.test)
     return lambda examples: (
         loading + setting.epochs * math.ceil(examples / setting.batch_size) * step + looks * look
     )
@@ -445,6 +445,7 @@ def _trial(one: Contender, rate: float, setting: Setting) -> Trial:
         epochs=setting.epochs,
         batch_size=setting.batch_size,
         examples=setting.examples,
+        look_every=setting.epochs,  # only the last look decides
     )
 
 
@@ -473,9 +474,13 @@ def measure_latency(result: Result, backbone: str, task: str) -> Result:
         return time_ratio(lambda: plain(**batch), lambda: model(**batch), repeats=51)[0]
 
     with torch.no_grad(), _one_thread():
+        attachment.bake()  # without what only training needs
         latency = {"unmerged": ratio()}
-        with suppress(TypeError):  # what adds tokens or layers fits into no weight
+        try:
             attachment.merge()
+        except TypeError:  # what adds tokens or layers fits into no weight
+            pass
+        else:
             latency["merged"] = ratio()
     return replace(result, latency=latency)
 

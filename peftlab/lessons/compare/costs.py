@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from peftlab.backbones import load_backbone
 from peftlab.insight import activation_bytes, time_ratio
 from peftlab.lessons.start.memory import Step, reference_step, step_ratio
 from peftlab.runs.trial import Trial
-from peftlab.tasks import load_task
+from peftlab.tasks import Task, load_task
 from peftlab.training.batches import collator, encode
 
 SENTENCES = 16  # of a step
@@ -33,17 +33,17 @@ def costs(
     Returns:
         By method "time", a step's over that of full fine-tuning; "memory", MiB of a step: weights,
         gradients, state of the optimizer and activations; "stored", MiB in the checkpoint beside
-        the head; "latency", the time of one sentence over the plain backbone's, and "merged", the
-        same once merged, where the method can be.
+        the head; "latency", the time of one sentence over the plain backbone's, without what only
+        training needs; and "merged", the same once merged, where the method can be.
     """
     found: dict[str, dict[str, float]] = {}
     text = load_task(task)
     plain, tokenizer = load_backbone(backbone, text, seed=seed)
-    asked = collator(tokenizer, "right")(encode(tokenizer, text.train[:SENTENCES], 128))
+    asked, first = (_batch(tokenizer, text, n) for n in (SENTENCES, 1))
     reference = reference_step(backbone, text, seed, asked)
     for name, trial in trials.items():
         data = trial.task(task)  # a template may stand around the texts
-        batch = collator(tokenizer, "right")(encode(tokenizer, data.train[:SENTENCES], 128))
+        batch, one = (_batch(tokenizer, data, n) for n in (SENTENCES, 1))
         model, _ = load_backbone(backbone, data, seed=seed)
         torch.manual_seed(seed)
         attachment = trial.method.attach(model)
@@ -53,19 +53,26 @@ def costs(
         own = {"time": step_ratio(attachment, batch, reference), "stored": count.checkpoint_mib()}
         kept = float(activation_bytes(model.train(), batch))
         own["memory"] = sum(Step(held - trains, trains, (kept,)).parts(1, 1).values())
-        own["latency"] = _latency(plain, asked, model, batch)
-        with suppress(TypeError):  # what adds tokens or layers fits into no weight
+        attachment.bake()
+        own["latency"] = _latency(plain, first, model, one)
+        try:
             attachment.merge()
-            own["merged"] = _latency(plain, asked, model, batch)
+        except TypeError:  # what adds tokens or layers fits into no weight
+            pass
+        else:
+            own["merged"] = _latency(plain, first, model, one)
         found[name] = own
     return found
+
+
+def _batch(tokenizer: PreTrainedTokenizerBase, task: Task, sentences: int) -> dict[str, Tensor]:
+    return collator(tokenizer, "right")(encode(tokenizer, task.train[:sentences], 128))
 
 
 def _latency(
     plain: nn.Module, asked: Mapping[str, Tensor], model: nn.Module, batch: Mapping[str, Tensor]
 ) -> float:
-    """The time of the first sentence over that of the plain backbone."""
-    first, other = ({key: own[:1] for key, own in rows.items()} for rows in (asked, batch))
+    """The time of a batch over that of the plain backbone."""
     plain.eval(), model.eval()
     with torch.no_grad():
-        return time_ratio(lambda: plain(**first), lambda: model(**other), repeats=REPEATS)[0]
+        return time_ratio(lambda: plain(**asked), lambda: model(**batch), repeats=REPEATS)[0]

@@ -261,6 +261,14 @@ def test_bands_are_the_interval_of_the_mean_around_its_curve(drawn):
     assert ends[1][-1] == pytest.approx(30 + half, abs=0.1)
 
 
+def test_many_groups_of_dots_leave_the_axes_their_width(drawn):
+    groups = [f"method number {i}" for i in range(9)]
+    (axes,) = drawn("dots_by_row", {"movies": {name: [0.5, 0.8] for name in groups}}, "A title")
+    axes.figure.draw_without_rendering()  # which lays it out
+    assert axes.get_position().width > 0.5
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == groups
+
+
 def test_dots_by_row_keep_one_colour_for_each_group_and_no_group_hides_another(drawn):
     rows = {"x": {"worded": [0.25, 0.75], "learnt": [0.5]}, "y": {"learnt": [1.0]}}
     (axes,) = drawn("dots_by_row", rows, "A title")

@@ -2,7 +2,7 @@
 
 import pytest
 from bs4 import BeautifulSoup
-from tiny import tiny_config
+from tiny import tiny, tiny_config
 
 from peftlab.lessons.compare.panel import (
     BUDGETS,
@@ -11,9 +11,9 @@ from peftlab.lessons.compare.panel import (
     budget_panel,
     budget_record,
     draw_budget,
+    one_budget,
     place,
 )
-from peftlab.methods import METHODS
 from peftlab.methods.budget import closest
 
 HEAD = "sequence_classification"
@@ -26,13 +26,26 @@ MEASURED = Measured(CONFIG, HEAD, FRONTS, {"head only": 0.6})
 def test_each_method_has_the_size_and_the_count_of_the_solver(budget):
     record = budget_record(MEASURED, budget)
     assert len(record["methods"]) == len(COMPARED)
-    for key, own in zip(COMPARED, record["methods"], strict=True):
+    for (name, method), own in zip(COMPARED.items(), record["methods"], strict=True):
+        assert own["name"] == name
         try:
-            fit = closest(METHODS[key](), CONFIG, HEAD, budget)
+            fit = closest(method, CONFIG, HEAD, budget)
         except ValueError as error:
             assert own["refused"] in str(error)
         else:
             assert own["trained"] == fit.trained and own["size"]
+
+
+def test_a_table_counts_what_is_attached_and_says_what_does_not_fit():
+    model = tiny("bert", HEAD)
+    before = {name: own.clone() for name, own in model.state_dict().items()}
+    rows = one_budget(model, 2000).rows
+    fitting = [row for row in rows if "counted" in row]
+    assert len(rows) == len(COMPARED) and len(fitting) >= 4
+    assert all(row["counted"] == row["attached"] for row in fitting)
+    assert all("give a budget of" in row["size"] for row in rows if row not in fitting)
+    after = model.state_dict()
+    assert after.keys() == before.keys() and all(after[n].equal(w) for n, w in before.items())
 
 
 def test_a_place_is_measured_or_between_two_or_unknown():

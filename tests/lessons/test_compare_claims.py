@@ -66,11 +66,13 @@ def test_every_small_method_has_to_be_ahead_with_few_sentences(record, LoRA, ver
     assert only(record)["verdict"] == verdict
 
 
+@pytest.mark.parametrize("decide, key", [("forgets", "forgets"), ("reads_on", "reads_on")])
 @pytest.mark.parametrize("full, verdict", [(5.0, HOLDS), (1.0, FAILS)])
-def test_full_fine_tuning_has_to_lose_more_than_lora(record, full, verdict):
+def test_full_fine_tuning_has_to_lose_more_than_lora(record, decide, key, full, verdict):
     lost = {"LoRA": near(3.0), "full fine-tuning": near(full, 0.02), "head only": near(0.0)}
-    verdicts.forgets(record, lost, SEEDS)
-    assert only(record)["verdict"] == verdict
+    getattr(verdicts, decide)(record, lost, SEEDS)
+    claim = only(record)
+    assert (claim["key"], claim["verdict"]) == (key, verdict)
 
 
 @pytest.mark.parametrize("tweets, verdict", [(0.9, HOLDS), (0.5, FAILS)])
@@ -78,9 +80,12 @@ def test_a_prompt_has_to_carry_over_better_on_every_task(record, tweets, verdict
     def task(prompt):
         return {"prompt tuning": near(prompt), "full fine-tuning": near(0.7), "LoRA": near(0.1)}
 
-    found = {"minilm": {"movies": task(0.1), "products": task(0.9), "tweets": task(tweets)}}
+    others = {"products": task(0.9), "tweets": task(tweets)}
+    unlearnt = {"movies": task(0.5), "products": task(0.1)}  # decides nothing
+    found = {"smollm2": {"movies": task(0.68)} | others, "minilm": unlearnt}
     verdicts.transfer(record, found, SEEDS)
-    assert only(record)["verdict"] == verdict
+    claim = only(record)
+    assert claim["verdict"] == verdict and len(claim["effects"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -91,7 +96,9 @@ def test_a_prompt_has_to_carry_over_better_on_every_task(record, tweets, verdict
         ("where", {}),
         ("few", {}),
         ("forgets", {}),
+        ("reads_on", {}),
         ("transfer", {"minilm": {}}),
+        ("transfer", {"minilm": {"movies": {"LoRA": [0.9]}, "tweets": {"LoRA": [0.9]}}}),
     ],
 )
 def test_nothing_stored_is_said_and_decides_nothing(record, name, nothing):

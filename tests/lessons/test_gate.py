@@ -13,7 +13,7 @@ FAMILIES = ["bert", "roberta", "distilbert", "gpt2", "llama", "qwen3"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("padding", [None, "right"])
+@pytest.mark.parametrize("padding", [None, "right", "left"])
 @pytest.mark.parametrize("method", [PrefixTuning(prefix_length=4), PTuningV2(prefix_length=4)])
 def test_the_gated_sum_is_the_attention_with_the_prefix_in_every_layer(family, padding, method):
     model = tiny(family, "sequence_classification")
@@ -21,6 +21,17 @@ def test_the_gated_sum_is_the_attention_with_the_prefix_in_every_layer(family, p
     found = gated_and_whole(attachment, batch(model, padding=padding))
     assert [layer["layer"] for layer in found] == [1, 2]
     assert all(layer["apart"] < 1e-5 and 0 < layer["gate"] < 1 for layer in found)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen3"])
+def test_the_side_of_the_padding_changes_nothing(family):
+    model = tiny(family, "sequence_classification")
+    attachment = PTuningV2(prefix_length=4).attach(model)
+    left, right = (
+        [layer["gate"] for layer in gated_and_whole(attachment, batch(model, padding=side))]
+        for side in ("left", "right")
+    )
+    assert left == pytest.approx(right, rel=1e-4)
 
 
 def test_the_attention_function_is_put_back():

@@ -4,13 +4,25 @@ from peftlab.lessons.compare import claims, drawing, exercises, panel, shown
 from peftlab.lessons.compare.costs import costs
 from peftlab.lessons.compare.gate import gated_and_whole
 from peftlab.lessons.compare.sweep import FEW as FEW_OPTIONS
-from peftlab.lessons.compare.sweep import LANGUAGE_MODEL, MIDDLE, RATED, SEEDS, findings, plan
+from peftlab.lessons.compare.sweep import (
+    FEW_SEEDS,
+    LANGUAGE_MODEL,
+    LM_TASKS,
+    MIDDLE,
+    RATED,
+    SEEDS,
+    findings,
+    fits,
+    plan,
+)
 from peftlab.lessons.lesson import Lesson
 
 __all__ = [
     "FEW",
+    "FEW_SEEDS",
     "LANGUAGE_MODEL",
     "LESSON",
+    "LM_TASKS",
     "MIDDLE",
     "RATED",
     "SEEDS",
@@ -33,5 +45,6 @@ LESSON = Lesson(
     settings=("backbone", "task", "seed", "budget", "learning_rate", "epochs", "examples"),
     claims=claims.CLAIMS,
     plan=plan,
+    fits=fits,
     findings=findings,
 )

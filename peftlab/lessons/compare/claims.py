@@ -18,11 +18,14 @@ __all__ = [
     "gate",
     "ratio",
     "ratio_size",
+    "reads_on",
     "transfer",
     "where",
 ]
 
 DECADES = "factors of ten"
+NATS = "nats a token"
+LEARNT = 0.06  # so far below the best a method has learnt its task: then it can forget it
 ABOUT = 0.3  # factors of ten: half to twice as much is about the same
 
 CLAIMS = {
@@ -66,6 +69,11 @@ CLAIMS = {
     ),
     "forgets": Claim(
         "LoRA forgets less of a first task than full fine-tuning",
+        "LoRA learns less and forgets less",
+        "section 4 of LoRA Learns Less and Forgets Less, arXiv 2405.09673",
+    ),
+    "reads_on": Claim(
+        "A language model reads other text better after LoRA than after full fine-tuning",
         "LoRA learns less and forgets less",
         "section 4 of LoRA Learns Less and Forgets Less, arXiv 2405.09673",
     ),
@@ -237,10 +245,33 @@ def forgets(record: Record, lost: Named, seeds: Sequence[int]) -> None:
     )
 
 
+def reads_on(record: Record, grown: Named, seeds: Sequence[int]) -> None:
+    """Holds when the loss on other text grows more with full fine-tuning than with LoRA.
+
+    Args:
+        record: of the lab.
+        grown: nats a token by method, see `shown.reading`; one for each seed.
+        seeds: behind them.
+    """
+    if not {"LoRA", "full fine-tuning"} <= grown.keys():
+        return record.unmeasured("reads_on")
+    more = differences(*paired(grown["full fine-tuning"], grown["LoRA"]))
+    return compare(
+        record,
+        "reads_on",
+        [measured("growth with full fine-tuning minus that with LoRA", more, unit=NATS)],
+        seeds,
+        shown=", ".join(f"{name} {fmean(own):.2f}" for name, own in grown.items()),
+        numbers=grown,
+    )
+
+
 def transfer(
     record: Record, found: Mapping[str, Mapping[str, Named]], seeds: Sequence[int]
 ) -> None:
     """Holds when prompt tuning is above full fine-tuning on every task that neither trained on.
+
+    A backbone on which the prompt has not learnt its own task decides nothing.
 
     Args:
         record: of the lab.
@@ -250,13 +281,20 @@ def transfer(
     """
     effects, numbers = [], {}
     for backbone, tasks in found.items():
-        for task in list(tasks)[1:]:
-            own = tasks[task]
-            if {"prompt tuning", "full fine-tuning"} <= own.keys():
-                pair = paired(own["prompt tuning"], own["full fine-tuning"])
-                where = f"{backbone}, {task}: prompt tuning"
-                effects.append(difference(where, pair[0], "full fine-tuning", pair[1]))
-                numbers[f"{backbone}, {task}"] = dict(own)
+        home, *others = tasks or (None,)
+        if home is None or not _learnt(tasks[home]):
+            continue
+        for task in others:
+            numbers[f"{backbone}, {task}"] = own = dict(tasks[task])
+            pair = paired(own["prompt tuning"], own["full fine-tuning"])
+            where = f"{backbone}, {task}: prompt tuning"
+            effects.append(difference(where, pair[0], "full fine-tuning", pair[1]))
     if not effects:
         return record.unmeasured("transfer")
     return compare(record, "transfer", effects, seeds, numbers=numbers)
+
+
+def _learnt(home: Named) -> bool:
+    """Whether the prompt is near full fine-tuning on the task that both were trained on."""
+    full, prompt = (home.get(name, ()) for name in ("full fine-tuning", "prompt tuning"))
+    return bool(full and prompt) and fmean(prompt) > fmean(full) - LEARNT

@@ -174,7 +174,7 @@ def rates(
     sizes: Mapping[str, int],
     title: str = "Accuracy by learning rate",
 ) -> Picture:
-    """Test accuracy of full fine-tuning and of LoRA by learning rate, an axis for each backbone.
+    """Validation accuracy of full fine-tuning and of LoRA by learning rate, by backbone.
 
     Args:
         found: accuracies from 0 to 1 by backbone, method and rate, one for each seed.
@@ -214,7 +214,7 @@ def rates(
         ax.axis("off")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     figure.supxlabel("learning rate", fontsize=9)
-    figure.supylabel("test accuracy in %", fontsize=9)
+    figure.supylabel("validation accuracy in %", fontsize=9)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, fontsize=9, loc="outside upper right", ncols=4)
     return Picture(figure, f"{title}, means over seeds. " + "; ".join(said) + ".")
@@ -240,8 +240,9 @@ def grown(values: Mapping[str, Sequence[float]], title: str, xlabel: str) -> Pic
     order = sorted(values, key=lambda name: -fmean(values[name]))
     figure, axes = canvas(7.5, 0.9 + 0.4 * len(order))
     said: list[Any] = []
-    for i, (name, colour) in enumerate(zip(order, colours_of(order), strict=True)):
-        found = interval(values[name])
+    colours = dict(zip(values, colours_of(values), strict=True))
+    for i, name in enumerate(order):
+        found, colour = interval(values[name]), colours[name]
         axes.barh(i, found.mean, color=colour, alpha=0.35, height=0.6)
         if found.count > 1:
             axes.plot([found.low, found.high], [i, i], color=colour, lw=2)

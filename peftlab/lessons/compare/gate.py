@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from peftlab.attach import Attachment
+from peftlab.training.evaluate import eval_mode
 
 FUNCTION = "sdpa"  # which models attend with unless asked otherwise
 
@@ -26,27 +27,27 @@ def gated_and_whole(attachment: Attachment, batch: Mapping[str, Tensor]) -> list
 
     Args:
         attachment: of a prefix, on a model that attends with torch's own function.
-        batch: inputs of the model.
+        batch: inputs of the model, with an attention mask.
 
     Returns:
         For each layer "layer", "gate", the mean of lambda, and "apart", the largest difference of
-        the two outputs over the largest output.
+        the two outputs over the largest output; both of real tokens alone, padding left out.
 
     Raises:
         ValueError: the model's attention is computed by another function.
     """
     found: list[dict[str, float]] = []
     P = attachment.method.prefix_length
+    real = batch["attention_mask"].bool()  # (B, T)
 
     def note(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, out: Tensor) -> None:
-        whole = out.transpose(1, 2)  # (B, H, T, d)
-        own, share = _gated(query, key, value, mask, P)
+        sums = _gated(query, key, value, mask, P)
+        whole, own, share = (x[real] for x in (out, *(y.transpose(1, 2) for y in sums)))
         apart = (own - whole).abs().max() / whole.abs().max()
         found.append({"layer": len(found) + 1, "gate": share.mean().item(), "apart": apart.item()})
 
-    model = attachment.model.eval()
-    with torch.no_grad(), _shown(note):
-        model(**batch)
+    with torch.no_grad(), eval_mode(attachment.model), _shown(note):
+        attachment.model(**batch)
     if not found:
         raise ValueError(
             f"the model does not attend with {FUNCTION!r}; load it with attn_implementation="

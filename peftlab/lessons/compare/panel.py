@@ -10,24 +10,43 @@ from statistics import fmean
 from typing import Any
 
 import ipywidgets as widgets
+from transformers import PreTrainedModel
 
+from peftlab.anatomy import head_of
 from peftlab.figures import Table
 from peftlab.figures.panel import Panel, Record
 from peftlab.lessons.compare.drawing import front
-from peftlab.methods import METHODS
+from peftlab.lessons.compare.sweep import MIDDLE, SIZES
 from peftlab.methods.budget import closest, size_of
 
-COMPARED = (
-    "lora",
-    "adapter",
-    "bitfit",
-    "prompt_tuning",
-    "prefix_tuning",
-    "p_tuning",
-    "p_tuning_v2",
-)
-TITLES = {"adapter": "adapters"}  # as the figures call them
-BUDGETS = tuple(m * 10**e for e in (3, 4, 5, 6) for m in (1, 2, 5))
+BASELINES = ("full fine-tuning", "head only")
+COMPARED = {name: SIZES[name][size] for name, size in MIDDLE.items() if name not in BASELINES}
+BUDGETS = (*(m * 10**e for e in (3, 4, 5) for m in (1, 2, 5)), 1_000_000, 2_600_000, 5_000_000)
+
+
+def one_budget(model: PreTrainedModel, budget: int) -> Table:
+    """Give every method the size that is closest to a budget, and attach it to count.
+
+    Args:
+        model: what the methods are attached to; it is left as it was.
+        budget: trained parameters without the head.
+
+    Returns:
+        A row for each method: its size, what the solver counts and what is trained once attached;
+        or why it does not fit.
+    """
+    rows = []
+    for name, method in COMPARED.items():
+        try:
+            fit = closest(method, model.config, head_of(model), budget)
+        except ValueError as error:
+            rows.append({"method": name, "size": str(error).split(": ", 1)[-1]})
+            continue
+        live = fit.method.attach(model)
+        counts = {"counted": fit.trained, "attached": live.report().trained}
+        live.detach()
+        rows.append({"method": name, "size": size_of(fit.method)} | counts)
+    return Table(rows, caption=f"A budget of {budget:,} trained parameters")
 
 
 @dataclass(frozen=True)
@@ -62,9 +81,7 @@ def budget_record(measured: Measured, budget: int) -> Record:
         "accuracy" is None.
     """
     found = []
-    for key in COMPARED:
-        method = METHODS[key]()
-        name = TITLES.get(key, method.title)
+    for name, method in COMPARED.items():
         try:
             fit = closest(method, measured.config, measured.head, budget)
         except ValueError as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from peftlab.figures import Table
+from peftlab.lessons.compare.claims import LEARNT
 from peftlab.lessons.compare.panel import Measured
 from peftlab.lessons.compare.sweep import (
     ELSEWHERE,
@@ -26,7 +27,6 @@ from peftlab.runs.trial import Run, Trial
 from peftlab.seeds import Interval, differences, interval, paired
 
 Scores = list[float]
-LEARNT = 0.06  # so far below the best a method has learnt its task; only then it can forget it
 
 
 def runs_of(lab: Session, trial: Trial, place: tuple[str, str] = GROUND) -> list[Run]:
@@ -221,14 +221,19 @@ def turns_table(lab: Session) -> Table:
     rows = [
         {
             "method": name,
-            f"{GROUND[1]}, before": 100 * fmean(run.test_accuracy for run in own),
-            f"{GROUND[1]}, after {SECOND}": 100 * fmean(run.afterwards[GROUND[1]] for run in own),
+            f"{GROUND[1]}, before": _mean(run.test_accuracy for run in own),
+            f"{GROUND[1]}, after {SECOND}": _mean(run.afterwards[GROUND[1]] for run in own),
             "lost": with_ends(points[name]),
-            SECOND: 100 * fmean(run.afterwards[SECOND] for run in own),
+            SECOND: _mean(run.afterwards[SECOND] for run in own),
         }
         for name, own in runs.items()
     ]
     return Table(rows, caption=f"First {GROUND[1]}, then {SECOND}: test accuracy in % (stored)")
+
+
+def _mean(shares: Iterable[float]) -> float:
+    """In percent, to one digit."""
+    return round(100 * fmean(shares), 1)
 
 
 def transfer(runs: Mapping[str, Sequence[Run]]) -> dict[str, dict[str, Scores]]:
@@ -307,7 +312,7 @@ def reading(runs: Mapping[str, Sequence[Run]]) -> dict[str, Scores]:
 
 
 def rated(lab: Session, backbone: str) -> dict[str, dict[float, Scores]]:
-    """Find the test accuracies by learning rate.
+    """Find the validation accuracies by learning rate: they choose one.
 
     Args:
         lab: the session.
@@ -319,12 +324,12 @@ def rated(lab: Session, backbone: str) -> dict[str, dict[float, Scores]]:
     found: dict[str, dict[float, Scores]] = {}
     for (name, rate), trial in lab.plan.series[f"rate, {backbone}"].items():
         if runs := runs_of(lab, trial, (backbone, RATED_TASKS[backbone])):
-            found.setdefault(name, {})[rate] = [run.test_accuracy for run in runs]
+            found.setdefault(name, {})[rate] = [run.validation_accuracy for run in runs]
     return found
 
 
 def best_rate(points: Mapping[float, float]) -> float:
-    """Find where accuracy is highest: the top of a parabola through the best rate's neighbours.
+    """Find where accuracy is highest: on a parabola through the best rate and its two neighbours.
 
     Args:
         points: accuracy by learning rate.
@@ -482,11 +487,18 @@ def decisions(lab: Session, costs: Mapping[str, Mapping[str, float]]) -> Table:
     Returns:
         A row for each need: the method, what was measured, and which others cannot be told apart.
     """
-    main = scores({n: own for n, own in methods(lab).items() if n != "random weights"})
+    main = {n: own for n, own in methods(lab).items() if n != "random weights"}
+    percents = _percents(main)
     amount = by_amount(lab)
     rows = []
 
-    def row(need: str, values: Mapping[str, Sequence[float]], form: str, least: bool = False):
+    def row(
+        need: str,
+        values: Mapping[str, Sequence[float]],
+        form: str,
+        least: bool = False,
+        runs: Mapping[str, Sequence[Run]] | None = None,
+    ) -> None:
         if not values:
             return
         sign = -1.0 if least else 1.0
@@ -498,24 +510,24 @@ def decisions(lab: Session, costs: Mapping[str, Mapping[str, float]]) -> Table:
                 "take": best,
                 "measured": form.format(fmean(values[best])),
                 "not told apart from it": ", ".join(others) or "–",
-                "accuracy of what is taken": f"{fmean(percents[best]):.1f} %",
+                "and its accuracy": f"{fmean(_percents(runs)[best]):.1f} %" if runs else "–",
             }
         )
 
-    percents = {name: [100 * s for s in own] for name, own in main.items()}
     row("the highest accuracy", percents, "{:.1f} %")
     for n, what in ((FEW["examples"], "few sentences"), (MANY["examples"], "more of them")):
         own = {m: [100 * s for s in c[n]] for m, c in amount.items() if n in c}
         row(f"{what}, {n:,}", own, "{:.1f} %")
     frozen = {n: own for n, own in percents.items() if n not in ("full fine-tuning", "head only")}
     row("a frozen backbone", frozen, "{:.1f} %")
-    runs = turns(lab)
-    best = max((fmean(r.test_accuracy for r in own) for own in runs.values()), default=0.0)
-    learnt = {n: o for n, o in runs.items() if fmean(r.test_accuracy for r in o) > best - LEARNT}
-    kept = lost(learnt)
-    row(f"the first task to last while {SECOND} is learnt", kept, "{:+.1f} points lost", least=True)
-    row("a language model that reads on", reading(language(lab, LM_TASKS[0])),
-        "loss +{:.2f} nats", least=True)  # fmt: skip
+    in_turn = turns(lab)
+    best = max((fmean(own) for own in scores(in_turn).values()), default=0.0)
+    learnt = {n: o for n, o in in_turn.items() if fmean(scores(in_turn)[n]) > best - LEARNT}
+    row(f"the first task to last while {SECOND} is learnt", lost(learnt), "{:+.1f} points lost",
+        least=True, runs=in_turn)  # fmt: skip
+    first = language(lab, LM_TASKS[0])
+    row("a language model that reads on", reading(first), "loss +{:.2f} nats", least=True,
+        runs=first)  # fmt: skip
     learning = {n: own for n, own in costs.items() if n != "head only"}
     for what, need, form in (
         ("time", "the fastest step, in full fine-tuning's", "{:.2f}"),
@@ -523,5 +535,9 @@ def decisions(lab: Session, costs: Mapping[str, Mapping[str, float]]) -> Table:
         ("stored", "the smallest file for a task", "{:.3f} MiB"),
         ("latency", "the fastest answer, in the backbone's time", "{:.2f}"),
     ):
-        row(need, {n: [own[what]] for n, own in learning.items()}, form, least=True)
+        row(need, {n: [own[what]] for n, own in learning.items()}, form, least=True, runs=main)
     return Table(rows, caption="Which method for what: from the stored runs, costs measured now")
+
+
+def _percents(runs: Mapping[str, Sequence[Run]]) -> dict[str, Scores]:
+    return {name: [100 * score for score in own] for name, own in scores(runs).items()}

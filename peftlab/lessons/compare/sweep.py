@@ -21,6 +21,7 @@ from peftlab.methods.p_tuning.method import PTuning
 from peftlab.methods.p_tuning_v2.method import PTuningV2
 from peftlab.methods.prefix_tuning.method import PrefixTuning
 from peftlab.methods.prompt_tuning.method import PromptTuning
+from peftlab.refuse import require_number
 from peftlab.runs.trial import Run, Trial
 
 
@@ -30,6 +31,7 @@ def _ladder(low: float, high: float) -> tuple[float, ...]:
     return tuple(rate for rate in every if low <= rate <= high)
 
 
+MOST = 10_000_000  # trained parameters of a budget
 SEEDS = (0, 1, 2, 3, 4)
 FEW_SEEDS = SEEDS[:3]  # where a run takes minutes
 GRID_SEEDS = (100,)  # rates are chosen with a seed of its own, on the validation split
@@ -95,10 +97,11 @@ PLACES: Mapping[str, LoRA] = {
 PLACE_GRID = (1e-3, 3e-3, 1e-2)
 PLACE_RATES = {"everywhere, r=2": 3e-3}
 
-# Learning rate: as in the report on the ratio of ten, alpha is 32 and every matrix gets a pair.
+# Learning rate: as in the report on the ratio of ten, alpha is 32 and every matrix gets a pair. The
+# validation split says which rate is best; with "validated" left out all of it.
 RANKS = (1, 8, 64)
 RATED: Mapping[str, Mapping[str, Sequence[float]]] = {  # learning rates by backbone
-    "lab-gpt-nano": {"full": _ladder(3.2e-4, 3.2e-3), "LoRA": _ladder(3.2e-4, 3.2e-3)},
+    "lab-gpt-nano": {"full": _ladder(1e-4, 3.2e-3), "LoRA": _ladder(3.2e-4, 3.2e-3)},
     "lab-gpt-micro": {"full": _ladder(1.8e-4, 1.8e-3), "LoRA": _ladder(5.6e-4, 5.6e-3)},
     "lab-gpt-small": {"full": _ladder(3.2e-4, 3.2e-3), "LoRA": _ladder(1e-3, 1e-2)},
     "minilm": {"full": _ladder(3.2e-5, 3.2e-4), "LoRA": _ladder(3.2e-4, 3.2e-3)},
@@ -109,13 +112,13 @@ RATED_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "lab-gpt-nano": {"epochs": 15, "look_every": 15},
     "lab-gpt-micro": {"epochs": 6, "examples": 400, "look_every": 6},
     "lab-gpt-small": {"epochs": 6, "examples": 400, "look_every": 6},
-    "minilm": {"epochs": 3, "examples": 500, "validated": 100, "tested": 1000, "look_every": 3},
+    "minilm": {"epochs": 3, "examples": 500, "tested": 100, "look_every": 3},
     LANGUAGE_MODEL: {
         "epochs": 1,
         "examples": 384,
         "batch_size": 8,
-        "validated": 20,
-        "tested": 300,
+        "validated": 150,
+        "tested": 20,
         "wording": WORDED,
         "words": WORDS,
     },
@@ -141,11 +144,20 @@ LM_OPTIONS = {
     "wording": WORDED,
     "words": WORDS,
 }
+# "This sentence is from a review of a film. It says that the film is good or bad.", for smollm2
+# fmt: off
+PREFIX_WORDS = (1348, 6330, 314, 429, 253, 2523, 282, 253, 4771, 30,
+                657, 1921, 338, 260, 4771, 314, 1123, 355, 3309, 30)
+# fmt: on
+RANDOM_ROWS = PrefixTuning(prefix_length=20, reparametrization_width=0)
 LM_METHODS: Mapping[str, Method] = {
     "LoRA": LoRA(),
     "adapters": Adapter(bottleneck=8),
     "prompt tuning": PromptTuning(prompt_length=20),
-    "prefix-tuning": PrefixTuning(prefix_length=20, reparametrization_width=0),
+    "prefix-tuning": replace(
+        RANDOM_ROWS, init_tokens=PREFIX_WORDS
+    ),  # as for few data in section 7.5
+    "prefix of random rows": RANDOM_ROWS,
     "full fine-tuning": FullFineTuning(),
     "head only": HeadOnly(),
 }
@@ -153,14 +165,15 @@ LM_RATES = {
     "LoRA": 1e-3,
     "adapters": 1e-3,
     "prompt tuning": 1e-1,
-    "prefix-tuning": 3e-2,
+    "prefix-tuning": 1e-2,
     "full fine-tuning": 1e-4,
     "head only": 1e-2,
 }
-LM_GRID = {  # two rates each; prompt and full fine-tuning have those of lab 03
+LM_GRID = {  # of rates within a point of the best the lowest; the others have those of lab 03
     "LoRA": (1e-3, 3e-3),
     "adapters": (1e-3, 3e-3),
-    "prefix-tuning": (1e-2, 3e-2, 1e-1),
+    "prefix-tuning": (3e-3, 1e-2, 3e-2),
+    "prefix of random rows": (1e-2, 3e-2, 1e-1),  # none of them learns
 }
 READ = "editorials"  # what a language model reads before and after
 
@@ -199,6 +212,20 @@ def plan(
             fixed = {"backbone": group.backbone or GROUND[0], "task": group.task or GROUND[1]}
             groups[name] = replace(group, **fixed)
     return Plan(trials=trials, series=series, groups=groups)
+
+
+def fits(settings: Mapping[str, Any], rerun: bool) -> None:
+    """Refuse a budget that is no number of parameters, before anything is loaded.
+
+    Args:
+        settings: of the lab.
+        rerun: makes no difference.
+
+    Raises:
+        TypeError: the budget is no whole number.
+        ValueError: the budget is out of range.
+    """
+    require_number("budget", settings["budget"], 1, MOST, integer=True, example=75_000)
 
 
 def findings(plan: Plan, runs: list[Run], place: Place) -> dict[str, Any]:

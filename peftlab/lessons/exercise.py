@@ -58,6 +58,7 @@ class Exercise:
         hint: what the learner reads beside a RuntimeError or an IndexError, which are torch's for
             wrong sizes and places.
         infinite: where the learner is told to look when the answer holds NaN or infinity.
+        plain: whether the one number that is asked for need not be a tensor, such as after item().
     """
 
     solution: Callable[..., Tensor | int]
@@ -71,6 +72,7 @@ class Exercise:
         "look for a division by zero, for zero times infinity, and for a softmax in which "
         "everything is hidden"
     )
+    plain: bool = False
 
     def check(self, attempt: Callable[..., Any]) -> Feedback:
         """Try an attempt on fresh inputs. The notebook goes on whatever the attempt does.
@@ -105,8 +107,8 @@ class Exercise:
         ]:
             return Feedback(WRONG, f"your function changes {changed[0]} in place; {self.in_place}")
         kinds, kind = (Tensor, "tensor") if isinstance(wanted, Tensor) else (Real, "number")
-        if kind == "tensor" and wanted.ndim == 0 and isinstance(answer, Real):
-            answer = torch.tensor(answer)  # such as of item()
+        if self.plain and isinstance(answer, Real):
+            answer = torch.tensor(answer)
         if not isinstance(answer, kinds) or getattr(answer, "is_sparse", False):
             return Feedback(WRONG, f"return a {kind}, not {type(answer).__name__}")
         if kind == "tensor" and answer.device != wanted.device:

@@ -321,6 +321,7 @@ FORGOTTEN = Exercise(
     praise="before is the plain model, and each token is predicted from those before it.",
     neutral={"mask": None, "ids": None},
     hint="logits[:, :-1] stand against ids[:, 1:] and mask[:, 1:].",
+    plain=True,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -85,14 +86,19 @@ def dots_by_row(
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     if not names:
         return nothing(title)
-    many = len(names) > 3  # their legend stands beside the rows
-    figure, axes = canvas(
-        9 if many else 7.5, 1.3 + (0.15 * len(names) if many else 0.5) * len(rows)
-    )
+    legend: dict[str, Any] = {"frameon": False, "fontsize": 9}
+    if len(names) > 3:  # their legend stands beside the rows
+        width, height_of_row, spread, pad = 9, 0.15 * len(names), 0.6, 6
+        colours = colours_of(names)
+        legend |= {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+    else:
+        width, height_of_row, spread, pad = 7.5, 0.5, 0.4, 22
+        colours = palette(len(names), ORANGE, BLUE)
+        legend |= {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": len(names)}
+    figure, axes = canvas(width, 1.3 + height_of_row * len(rows))
     said = []
-    colours = colours_of(names) if many else palette(len(names), ORANGE, BLUE)
     for k, (name, colour) in enumerate(zip(names, colours, strict=True)):
-        lower = (0.6 if many else 0.4) * (k - (len(names) - 1) / 2) / max(1, len(names) - 1)
+        lower = spread * (k - (len(names) - 1) / 2) / max(1, len(names) - 1)
         for i, (label, row) in enumerate(rows.items()):
             if not (own := [100 * v for v in row.get(name, ())]):
                 continue
@@ -101,16 +107,12 @@ def dots_by_row(
             axes.plot(own, height, "o", color=colour, alpha=0.6, markersize=5, clip_on=False)
             said.append(f"{label}, {name}: {min(own):.1f} to {max(own):.1f} %")
         axes.plot([], [], "o", color=colour, label=name)
-    axes.set_title(title, pad=6 if many else 22, **TITLE)
+    axes.set_title(title, pad=pad, **TITLE)
     axes.set(xlabel=f"{what} in %", xlim=(-2, 102))
     axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    legend = {"frameon": False, "fontsize": 9}
-    if many:
-        axes.legend(**legend, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    else:
-        axes.legend(**legend, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(names))
+    axes.legend(**legend)
     return Picture(figure, f"{title}. " + "; ".join(said) + ".")
 
 

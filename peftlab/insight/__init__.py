@@ -31,7 +31,7 @@ from peftlab.insight.subspaces import (
     random_similarities,
     spectrum,
 )
-from peftlab.insight.timing import merge_timing, time_ratio
+from peftlab.insight.timing import latency, merge_timing, time_ratio
 from peftlab.insight.updates import stored_updates, truncated, truncation_curve, updates, weights
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "effective_rank",
     "effective_ranks",
     "initial_change",
+    "latency",
     "mean_amplification",
     "mean_amplifications",
     "mean_overlap",

@@ -48,6 +48,25 @@ def merge_timing(
         attachment.unmerge()
 
 
+def latency(attachment: Attachment, ratio: Callable[[], float]) -> dict[str, float]:
+    """Time what is left of a method after training, and once more where it can be merged.
+
+    Args:
+        attachment: it is baked, and merged if it can be.
+        ratio: times the model as it stands, against whatever.
+
+    Returns:
+        What `ratio` gives "unmerged", and "merged" where the method fits into the weights.
+    """
+    attachment.bake()
+    found = {"unmerged": ratio()}
+    try:
+        attachment.merge()
+    except TypeError:  # what adds tokens or layers fits into no weight
+        return found
+    return found | {"merged": ratio()}
+
+
 @torch.no_grad()
 def time_ratio(
     first: Callable[[], Any], second: Callable[[], Any], repeats: int = 15

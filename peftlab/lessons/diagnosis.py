@@ -66,8 +66,6 @@ def copies(inputs: Mapping[str, Any]) -> dict[str, Any]:
 def same(first: Any, second: Any) -> bool:
     """Say whether two answers are one: counts exactly, tensors to four digits.
 
-    A number and a tensor of no dimension are compared as tensors.
-
     Args:
         first: a tensor or a number; anything else is no answer.
         second: the same.
@@ -75,8 +73,6 @@ def same(first: Any, second: Any) -> bool:
     Returns:
         Whether they are equal.
     """
-    if isinstance(first, Tensor) != isinstance(second, Tensor):
-        first, second = (torch.tensor(x) if isinstance(x, Real) else x for x in (first, second))
     if not isinstance(first, Tensor) or not isinstance(second, Tensor):
         numbers = isinstance(first, Real) and isinstance(second, Real)
         return numbers and bool(first == second)

@@ -85,6 +85,8 @@ class Exercise:
         """
         if not callable(attempt):
             return Feedback(WRONG, "give the function itself to check, without calling it")
+        if self.plain:
+            attempt = _as_tensor(attempt)
         inputs = self.inputs(torch.Generator().manual_seed(0))
         wanted = self.solution(**copies(inputs))
         given = copies(inputs)
@@ -107,8 +109,6 @@ class Exercise:
         ]:
             return Feedback(WRONG, f"your function changes {changed[0]} in place; {self.in_place}")
         kinds, kind = (Tensor, "tensor") if isinstance(wanted, Tensor) else (Real, "number")
-        if self.plain and isinstance(answer, Real):
-            answer = torch.tensor(answer)
         if not isinstance(answer, kinds) or getattr(answer, "is_sparse", False):
             return Feedback(WRONG, f"return a {kind}, not {type(answer).__name__}")
         if kind == "tensor" and answer.device != wanted.device:
@@ -156,6 +156,16 @@ class Exercise:
         except Exception:
             return False
         return same(answer, function(**copies(others)))
+
+
+def _as_tensor(attempt: Callable[..., Any]) -> Callable[..., Any]:
+    """The attempt with its number as a tensor."""
+
+    def given(**inputs: Any) -> Any:
+        answer = attempt(**inputs)
+        return torch.tensor(answer) if isinstance(answer, Real) else answer
+
+    return given
 
 
 def whole_numbers(**ranges: tuple[int, int]) -> Callable[[torch.Generator], dict[str, int]]:

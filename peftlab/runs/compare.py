@@ -26,7 +26,7 @@ from scipy.stats import binomtest
 from peftlab import anatomy
 from peftlab.attach import Attachment
 from peftlab.backbones import load_backbone
-from peftlab.insight import time_ratio
+from peftlab.insight import latency, time_ratio
 from peftlab.methods import METHODS
 from peftlab.methods.base import Method
 from peftlab.methods.baselines import FullFineTuning, HeadOnly
@@ -474,15 +474,7 @@ def measure_latency(result: Result, backbone: str, task: str) -> Result:
         return time_ratio(lambda: plain(**batch), lambda: model(**batch), repeats=51)[0]
 
     with torch.no_grad(), _one_thread():
-        attachment.bake()  # without what only training needs
-        latency = {"unmerged": ratio()}
-        try:
-            attachment.merge()
-        except TypeError:  # what adds tokens or layers fits into no weight
-            pass
-        else:
-            latency["merged"] = ratio()
-    return replace(result, latency=latency)
+        return replace(result, latency=latency(attachment, ratio))
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from peftlab.lessons.compare.sweep import FEW as FEW_OPTIONS
 from peftlab.lessons.compare.sweep import (
     FEW_SEEDS,
     LANGUAGE_MODEL,
-    LM_TASKS,
     MIDDLE,
     RATED,
     SEEDS,
@@ -22,7 +21,6 @@ __all__ = [
     "FEW_SEEDS",
     "LANGUAGE_MODEL",
     "LESSON",
-    "LM_TASKS",
     "MIDDLE",
     "RATED",
     "SEEDS",

@@ -232,17 +232,8 @@ def forgets(record: Record, lost: Named, seeds: Sequence[int]) -> None:
         lost: points by method, see `shown.lost`; one for each seed.
         seeds: behind them.
     """
-    if not {"LoRA", "full fine-tuning"} <= lost.keys():
-        return record.unmeasured("forgets")
-    more = differences(*paired(lost["full fine-tuning"], lost["LoRA"]))
-    return compare(
-        record,
-        "forgets",
-        [measured("lost by full fine-tuning minus lost by LoRA", more)],
-        seeds,
-        shown=", ".join(f"{name} loses {fmean(own):.1f} points" for name, own in lost.items()),
-        numbers=lost,
-    )
+    what = "lost by full fine-tuning minus lost by LoRA"
+    _full_loses_more(record, "forgets", lost, seeds, what, "points", "{} loses {:.1f} points")
 
 
 def reads_on(record: Record, grown: Named, seeds: Sequence[int]) -> None:
@@ -253,16 +244,30 @@ def reads_on(record: Record, grown: Named, seeds: Sequence[int]) -> None:
         grown: nats a token by method, see `shown.reading`; one for each seed.
         seeds: behind them.
     """
-    if not {"LoRA", "full fine-tuning"} <= grown.keys():
-        return record.unmeasured("reads_on")
-    more = differences(*paired(grown["full fine-tuning"], grown["LoRA"]))
+    what = "growth with full fine-tuning minus that with LoRA"
+    _full_loses_more(record, "reads_on", grown, seeds, what, NATS, "{} {:.2f}")
+
+
+def _full_loses_more(
+    record: Record,
+    key: str,
+    lost: Named,
+    seeds: Sequence[int],
+    what: str,
+    unit: str,
+    form: str,
+) -> None:
+    """Decide a claim by how much more full fine-tuning loses than LoRA."""
+    if not {"LoRA", "full fine-tuning"} <= lost.keys():
+        return record.unmeasured(key)
+    more = differences(*paired(lost["full fine-tuning"], lost["LoRA"]))
     return compare(
         record,
-        "reads_on",
-        [measured("growth with full fine-tuning minus that with LoRA", more, unit=NATS)],
+        key,
+        [measured(what, more, unit=unit)],
         seeds,
-        shown=", ".join(f"{name} {fmean(own):.2f}" for name, own in grown.items()),
-        numbers=grown,
+        shown=", ".join(form.format(name, fmean(own)) for name, own in lost.items()),
+        numbers=lost,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from peftlab.backbones import load_backbone
-from peftlab.insight import activation_bytes, time_ratio
+from peftlab.insight import activation_bytes, latency, time_ratio
 from peftlab.lessons.start.memory import Step, reference_step, step_ratio
 from peftlab.runs.trial import Trial
 from peftlab.tasks import Task, load_task
@@ -53,15 +54,9 @@ def costs(
         own = {"time": step_ratio(attachment, batch, reference), "stored": count.checkpoint_mib()}
         kept = float(activation_bytes(model.train(), batch))
         own["memory"] = sum(Step(held - trains, trains, (kept,)).parts(1, 1).values())
-        attachment.bake()
-        own["latency"] = _latency(plain, first, model, one)
-        try:
-            attachment.merge()
-        except TypeError:  # what adds tokens or layers fits into no weight
-            pass
-        else:
-            own["merged"] = _latency(plain, first, model, one)
-        found[name] = own
+        timed = latency(attachment, partial(_ratio, plain, first, model, one))
+        own["latency"] = timed.pop("unmerged")
+        found[name] = own | timed
     return found
 
 
@@ -69,7 +64,7 @@ def _batch(tokenizer: PreTrainedTokenizerBase, task: Task, sentences: int) -> di
     return collator(tokenizer, "right")(encode(tokenizer, task.train[:sentences], 128))
 
 
-def _latency(
+def _ratio(
     plain: nn.Module, asked: Mapping[str, Tensor], model: nn.Module, batch: Mapping[str, Tensor]
 ) -> float:
     """The time of a batch over that of the plain backbone."""

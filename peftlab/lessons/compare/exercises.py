@@ -232,9 +232,8 @@ def _faulty(plain, fresh, trained, ids, mask):
 
 def _by_text(plain, fresh, trained, ids, mask):
     """Each text counts the same, however long it is."""
-    texts = range(len(ids))
-    own = [slice(i, i + 1) for i in texts]
-    grown = [_loss(trained[i], ids[i], mask[i]) - _loss(plain[i], ids[i], mask[i]) for i in own]
+    own = [slice(i, i + 1) for i in range(len(ids))]
+    grown = [forgotten(plain[i], fresh[i], trained[i], ids[i], mask[i]) for i in own]
     return torch.stack(grown).mean()
 
 
@@ -280,9 +279,7 @@ FORGOTTEN = Exercise(
         ),
         "padding is counted: mask says which tokens are real": _of("plain", pads=True),
         "the plain model and the trained one are exchanged: forgetting makes the loss grow": (
-            lambda plain, fresh, trained, ids, mask: (
-                _loss(plain, ids, mask) - _loss(trained, ids, mask)
-            )
+            lambda **given: -forgotten(**given)
         ),
         "this is the loss after training alone; take the plain model's from it": (
             lambda plain, fresh, trained, ids, mask: _loss(trained, ids, mask)
@@ -308,14 +305,10 @@ FORGOTTEN = Exercise(
             "plain", 0, pads=True
         ),
         "below 0 is an answer, too: here the trained model reads better than the plain one": (
-            lambda plain, fresh, trained, ids, mask: (
-                _loss(trained, ids, mask) - _loss(plain, ids, mask)
-            ).abs()
+            lambda **given: forgotten(**given).abs()
         ),
         "0 is not the least: a trained model may read better than the plain one, below 0": (
-            lambda plain, fresh, trained, ids, mask: (
-                _loss(trained, ids, mask) - _loss(plain, ids, mask)
-            ).relu()
+            lambda **given: forgotten(**given).relu()
         ),
     },
     praise="before is the plain model, and each token is predicted from those before it.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
@@ -17,7 +17,7 @@ from peftlab.figures import Table
 from peftlab.figures.panel import Panel, Record
 from peftlab.lessons.compare.drawing import front
 from peftlab.lessons.compare.sweep import MIDDLE, SIZES
-from peftlab.methods.budget import closest, size_of
+from peftlab.methods.budget import Fit, closest, size_of
 
 BASELINES = ("full fine-tuning", "head only")
 COMPARED = {name: SIZES[name][size] for name, size in MIDDLE.items() if name not in BASELINES}
@@ -36,17 +36,25 @@ def one_budget(model: PreTrainedModel, budget: int) -> Table:
         or why it does not fit.
     """
     rows = []
-    for name, method in COMPARED.items():
-        try:
-            fit = closest(method, model.config, head_of(model), budget)
-        except ValueError as error:
-            rows.append({"method": name, "size": str(error).split(": ", 1)[-1]})
+    for name, fit in _fits(model.config, head_of(model), budget):
+        if isinstance(fit, str):
+            rows.append({"method": name, "size": fit})
             continue
         live = fit.method.attach(model)
         counts = {"counted": fit.trained, "attached": live.report().trained}
         live.detach()
         rows.append({"method": name, "size": size_of(fit.method)} | counts)
     return Table(rows, caption=f"A budget of {budget:,} trained parameters")
+
+
+def _fits(config: Any, head: str | None, budget: int) -> Iterator[tuple[str, Fit | str]]:
+    """Every method with the size that is closest to a budget, or why it does not fit."""
+    for name, method in COMPARED.items():
+        try:
+            fit: Fit | str = closest(method, config, head, budget)
+        except ValueError as error:
+            fit = str(error).split(": ", 1)[-1]
+        yield name, fit
 
 
 @dataclass(frozen=True)
@@ -81,11 +89,9 @@ def budget_record(measured: Measured, budget: int) -> Record:
         "accuracy" is None.
     """
     found = []
-    for name, method in COMPARED.items():
-        try:
-            fit = closest(method, measured.config, measured.head, budget)
-        except ValueError as error:
-            found.append({"name": name, "refused": str(error).split(": ", 1)[-1]})
+    for name, fit in _fits(measured.config, measured.head, budget):
+        if isinstance(fit, str):
+            found.append({"name": name, "refused": fit})
             continue
         count = fit.method.parameter_count(measured.config, measured.head)
         accuracy, how = place(measured.fronts.get(name, {}), fit.trained)

@@ -9,7 +9,7 @@ from typing import Any
 
 from peftlab.figures import Table
 from peftlab.lessons.compare.claims import LEARNT
-from peftlab.lessons.compare.panel import Measured
+from peftlab.lessons.compare.panel import BASELINES, Measured
 from peftlab.lessons.compare.sweep import (
     ELSEWHERE,
     FEW,
@@ -518,7 +518,7 @@ def decisions(lab: Session, costs: Mapping[str, Mapping[str, float]]) -> Table:
     for n, what in ((FEW["examples"], "few sentences"), (MANY["examples"], "more of them")):
         own = {m: [100 * s for s in c[n]] for m, c in amount.items() if n in c}
         row(f"{what}, {n:,}", own, "{:.1f} %")
-    frozen = {n: own for n, own in percents.items() if n not in ("full fine-tuning", "head only")}
+    frozen = {n: own for n, own in percents.items() if n not in BASELINES}
     row("a frozen backbone", frozen, "{:.1f} %")
     in_turn = turns(lab)
     best = max((fmean(own) for own in scores(in_turn).values()), default=0.0)

@@ -43,9 +43,9 @@ def test_about_ten_is_half_to_twice_as_much_on_every_backbone(record, ratio, ver
     assert only(record)["verdict"] == verdict
 
 
-@pytest.mark.parametrize("large, verdict", [(1.0, HOLDS), (0.2, FAILS), (0.505, CLOSE)])
-def test_the_ratio_grows_from_the_smallest_to_the_largest_backbone(record, large, verdict):
-    found = {"s": {"rank 8": near(0.5)}, "m": {"rank 8": near(9)}}
+@pytest.mark.parametrize("large, verdict", [(1.0, HOLDS), (0.2, FAILS), (0.805, CLOSE)])
+def test_the_ratio_grows_from_each_backbone_to_the_next_larger_one(record, large, verdict):
+    found = {"s": {"rank 8": near(0.5)}, "m": {"rank 8": near(0.8)}}
     found["l"] = {"rank 8": [large + 0.01, large - 0.01, large]}
     verdicts.ratio_size(record, found, SEEDS)
     assert only(record)["verdict"] == verdict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean
 
 from peftlab.ledger.effects import Effect, difference, measured
@@ -148,7 +149,7 @@ def _near_ten(backbone: str, values: Sequence[float]) -> Effect:
 def ratio_size(
     record: Record, found: Mapping[str, Mapping[str, Sequence[float]]], seeds: Sequence[int]
 ) -> None:
-    """Holds when the ratio at rank 8 is larger on the largest backbone than on the smallest.
+    """Holds when the ratio at rank 8 is larger on each backbone than on the next smaller one.
 
     Args:
         record: of the lab.
@@ -158,20 +159,11 @@ def ratio_size(
     own = _middle(found)
     if len(own) < 2:
         return record.unmeasured("ratio_size")
-    (small, low), *_, (large, high) = own.items()
-    return compare(
-        record,
-        "ratio_size",
-        [
-            measured(
-                f"ratio on {large} over that on {small}",
-                differences(*paired(high, low)),
-                unit=DECADES,
-            )
-        ],
-        seeds,
-        numbers=own,
-    )
+    effects = [
+        measured(f"ratio on {large} over that on {small}", differences(*paired(b, a)), unit=DECADES)
+        for (small, a), (large, b) in pairwise(own.items())
+    ]
+    return compare(record, "ratio_size", effects, seeds, numbers=own)
 
 
 def where(record: Record, points: Named, seeds: Sequence[int]) -> None:

@@ -187,7 +187,7 @@ def rates(
     found = {backbone: own for backbone, own in found.items() if own}
     if not found:
         return nothing(title)
-    columns = min(3, len(found))
+    columns = 2 if len(found) == 4 else min(3, len(found))
     rows = -(-len(found) // columns)
     figure, grid = canvas(9.6, 0.6 + 2.5 * rows, columns=columns, rows=rows)
     panels = list(grid.flat) if hasattr(grid, "flat") else [grid]

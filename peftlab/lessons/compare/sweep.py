@@ -105,7 +105,6 @@ RATED: Mapping[str, Mapping[str, Sequence[float]]] = {  # learning rates by back
     "lab-gpt-micro": {"full": _ladder(1.8e-4, 1.8e-3), "LoRA": _ladder(5.6e-4, 5.6e-3)},
     "lab-gpt-small": {"full": _ladder(3.2e-4, 3.2e-3), "LoRA": _ladder(1e-3, 1e-2)},
     "minilm": {"full": _ladder(3.2e-5, 3.2e-4), "LoRA": _ladder(3.2e-4, 3.2e-3)},
-    LANGUAGE_MODEL: {"full": _ladder(1e-5, 3.2e-4)[::2], "LoRA": _ladder(1e-4, 3.2e-3)[::2]},
 }
 RATED_TASKS = {name: "opinions" if name.startswith("lab-") else "movies" for name in RATED}
 RATED_OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -113,15 +112,6 @@ RATED_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "lab-gpt-micro": {"epochs": 6, "examples": 400, "look_every": 6},
     "lab-gpt-small": {"epochs": 6, "examples": 400, "look_every": 6},
     "minilm": {"epochs": 3, "examples": 500, "tested": 100, "look_every": 3},
-    LANGUAGE_MODEL: {
-        "epochs": 1,
-        "examples": 384,
-        "batch_size": 8,
-        "validated": 150,
-        "tested": 20,
-        "wording": WORDED,
-        "words": WORDS,
-    },
 }
 
 # One task after the other, on minilm: half the sentences, so that both together take as long.
@@ -363,7 +353,7 @@ def _rated(series: Series, groups: dict[str, Group]) -> None:
         series[f"rate, {backbone}"] = own
         groups[f"rate, {backbone}"] = Group(
             trials=[*own.values()],
-            seeds=FEW_SEEDS if backbone == LANGUAGE_MODEL else SEEDS,
+            seeds=SEEDS,
             backbone=backbone,
             task=RATED_TASKS[backbone],
             noted=False,

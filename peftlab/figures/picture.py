@@ -24,6 +24,16 @@ BLUE, ORANGE, GREEN, RED, GREY, SKY, BLACK, PINK, YELLOW = (
     "#CC79A7",
     "#F0E442",
 )
+VIOLET = "#6A4C93"
+METHODS = {  # alone or with others, a method looks the same in every figure
+    "lora": BLUE,
+    "adapters": GREEN,
+    "bitfit": SKY,
+    "prompt tuning": PINK,
+    "prefix-tuning": YELLOW,
+    "p-tuning": GREY,
+    "p-tuning v2": VIOLET,
+}
 
 
 _STYLE = {
@@ -109,22 +119,26 @@ def palette(count: int, *first: str) -> list[str]:
 
 
 def colours_of(labels: Iterable[str]) -> list[str]:
-    """A colour for each label, no two the same; the first of each control always looks the same.
+    """A colour for each label, no two the same; methods and controls always look the same.
 
     Args:
-        labels: of one figure.
+        labels: of one figure. A method is known by its whole name, the first of each control (full
+            fine-tuning, the head alone, random weights) by a part of its label.
 
     Returns:
         The colours, in the order of the labels.
     """
     controls = {"full": BLACK, "head": ORANGE, "random": RED}
-    labels, chosen = list(labels), {}
+    labels, methods, chosen = list(labels), dict(METHODS), {}
     for label in labels:
-        if key := next((key for key in controls if key in label.lower()), None):
+        name = label.lower()
+        if name in methods:
+            chosen[label] = methods.pop(name)
+        elif key := next((key for key in controls if key in name), None):
             chosen[label] = controls.pop(key)
-    _, _, _, *free = palette(3 + len(labels) - len(chosen), BLACK, ORANGE, RED)
-    others = iter(free)
-    return [chosen.get(label) or next(others) for label in labels]
+    taken = list(dict.fromkeys((BLACK, ORANGE, RED, *chosen.values())))
+    free = iter(palette(len(taken) + len(labels) - len(chosen), *taken)[len(taken) :])
+    return [chosen.get(label) or next(free) for label in labels]
 
 
 def nothing(title: str, why: str = "no stored runs of these settings") -> Picture:

@@ -10,6 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from peftlab import figures
+from peftlab.figures.picture import VIOLET, colours_of
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # such as an empty legend
 
@@ -370,6 +371,16 @@ def test_controls_have_the_same_colour_in_every_figure(drawn):
     assert colours["head only"] == figures.ORANGE
     assert colours["random weights"] == figures.RED
     assert len(set(colours.values())) == 5
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["P-Tuning v2", "LoRA", "another"], ["another", "P-Tuning", "LoRA", "P-Tuning v2", "BitFit"]],
+)
+def test_a_method_has_the_same_colour_whatever_stands_beside_it(labels):
+    colours = dict(zip(labels, colours_of(labels), strict=True))
+    assert colours["LoRA"] == figures.BLUE and colours["P-Tuning v2"] == VIOLET
+    assert len(set(colours.values())) == len(labels)
 
 
 # Nothing is left out

@@ -188,6 +188,7 @@ def _compare(asked: dict[str, Any], output: Path, engine: dict[str, Any]) -> Non
     _announce(plan, contenders, asked, there, len(data.validation))
     setting = replace(setting, examples=plan.examples if plan.examples < there else None)
     seeds, folder = range(asked["seeds"]), output / f"runs-{key}"
+    engine |= {"seconds": plan.seconds}
     results = runs.compare(contenders, backbone, task, setting, seeds, folder, **engine)
     failed = [text for result in results for text in result.failures]
     for text in failed:

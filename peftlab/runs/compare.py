@@ -192,6 +192,7 @@ class Plan(NamedTuple):
         names: of the methods, baselines among them.
         refused: why others do not fit, by method.
         examples: training examples of each run.
+        seconds: about how long one run takes on one core, by method.
         minutes: about how long all runs take here.
         longest: the same where every method tries `MOST_RATES` rates.
     """
@@ -199,6 +200,7 @@ class Plan(NamedTuple):
     names: list[str]
     refused: dict[str, str]
     examples: int
+    seconds: dict[str, float]
     minutes: float
     longest: float
 
@@ -249,7 +251,8 @@ def plan(
         sum(takes(examples) for takes in runs) / jobs / 60
         for runs in (usually, each * (MOST_RATES + seeds))
     )
-    return Plan(names, refused, examples, needed, longest)
+    seconds = {name: takes(examples) for name, takes in zip(names, each, strict=True)}
+    return Plan(names, refused, examples, seconds, needed, longest)
 
 
 def seconds_a_run(
@@ -339,6 +342,7 @@ def compare(
     setting: Setting,
     seeds: Sequence[int],
     folder: str | Path,
+    seconds: Mapping[str, float] | None = None,
     **engine: Any,
 ) -> list[Result]:
     """Choose a learning rate for each method, and train it with every seed.
@@ -350,6 +354,7 @@ def compare(
         setting: of all runs.
         seeds: at least one; not `TUNING_SEED`.
         folder: keeps the finished runs, so that an interrupted comparison goes on.
+        seconds: what a run takes, by method, for the bar; see `Plan`.
         **engine: options of `run_trials`, such as `jobs` and `scheduler`.
 
     Returns:
@@ -361,11 +366,12 @@ def compare(
     if TUNING_SEED in seeds:
         raise ValueError(f"seed {TUNING_SEED} chooses the learning rates; take other seeds")
     engine |= {"backbone": backbone, "task": task, "folder": folder, "keep": keep_the_run_alone}
-    tried, failed = _try_rates(offered, setting, engine)
+    tried, failed = _try_rates(offered, setting, seconds, engine)
     rates = {name: _best(own) for name, own in tried.items() if _best(own) is not None}
     failures: list[Failure] = []
     trials = [_trial(one, rates[one.name], setting) for one in offered if one.name in rates]
-    runs = run_trials(trials, seeds=seeds, failures=failures, **engine) if trials else []
+    engine |= {"failures": failures, "takes": seconds}
+    runs = run_trials(trials, seeds=seeds, **engine) if trials else []
     return [
         Result(
             one,
@@ -382,7 +388,10 @@ Tried = Mapping[float, tuple[float, float]]  # by rate: validation accuracy, and
 
 
 def _try_rates(
-    offered: Sequence[Contender], setting: Setting, engine: dict[str, Any]
+    offered: Sequence[Contender],
+    setting: Setting,
+    seconds: Mapping[str, float] | None,
+    engine: dict[str, Any],
 ) -> tuple[dict[str, dict[float, tuple[float, float]]], dict[str, list[str]]]:
     """What was tried by method; and the errors, but for rates that diverged: they are just bad."""
     tried: dict[str, dict[float, tuple[float, float]]] = {one.name: {} for one in offered}
@@ -395,8 +404,9 @@ def _try_rates(
             replace(_trial(one, rate, setting), label=label)
             for label, (one, rate) in labelled.items()
         ]
+        takes = seconds and {label: seconds[one.name] for label, (one, _) in labelled.items()}
         failures: list[Failure] = []
-        found = run_trials(trials, seeds=[TUNING_SEED], failures=failures, **engine)
+        found = run_trials(trials, seeds=[TUNING_SEED], failures=failures, takes=takes, **engine)
         looks = {run.label: run.validation[-1] for run in found}
         for label, (one, rate) in labelled.items():
             look = looks.get(label)

@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,6 +97,7 @@ def run_trials(
     keep: Keep = keep_what_is_small,
     scheduler: str | None = None,
     failures: list[Failure] | None = None,
+    takes: Mapping[str, float] | None = None,
 ) -> list[Run]:
     """Run every trial with every seed, `jobs` side by side with one thread each.
 
@@ -119,6 +121,8 @@ def run_trials(
             that backbone, task and `folder` name. None starts processes here.
         failures: gets the runs that failed, in no order. With None the first error is raised once
             all others are done.
+        takes: about how many seconds a run takes, by the label of its trial, so that the bar knows
+            what time is left; None takes all for equal.
 
     Returns:
         What `run_trial` says of each run, all seeds of the first trial first; without those that
@@ -151,11 +155,22 @@ def run_trials(
         for path, (trial, seed) in left.items()
     ]
     failed: list[Failure] = []
-    with _workers(jobs, scheduler) as parallel:
+    costs = {path: takes[trial.label] if takes else 1.0 for path, (trial, _) in left.items()}
+    bar = tqdm(
+        total=sum(costs.values()),
+        disable=not (progress and left),
+        ncols=88,
+        smoothing=0,
+        mininterval=0,
+        miniters=0,
+        bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+        postfix=f"0 of {len(left)} runs",
+    )
+    with _workers(jobs, scheduler) as parallel, bar:
         done = parallel(jobs_left) if jobs_left else ()
-        for path, found in tqdm(
-            done, total=len(jobs_left), unit="run", disable=not progress, ncols=88
-        ):
+        for count, (path, found) in enumerate(done, 1):
+            bar.set_postfix_str(f"{count} of {len(left)} runs", refresh=False)
+            bar.update(costs[path])
             trial, seed = left[path]
             if isinstance(found, Exception):
                 failed.append(Failure(trial.label, seed, found))
@@ -239,7 +254,9 @@ def _client(scheduler: str) -> Iterator[Any]:
 def _workers(jobs: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
     """Processes of this machine, or the workers of a Dask cluster."""
     if scheduler is None:
-        yield joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+        with warnings.catch_warnings():  # between two runs a worker that grew is replaced
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+            yield joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
         return
     with _client(scheduler), joblib.parallel_config(backend="dask"):
         yield joblib.Parallel(return_as="generator_unordered")

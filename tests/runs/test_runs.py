@@ -1,6 +1,7 @@
 """Many runs: what a run holds, which runs are kept and found again, and what is said of them."""
 
 import json
+import re
 from dataclasses import replace
 
 import joblib
@@ -246,6 +247,17 @@ def test_an_interrupted_call_goes_on_with_what_is_missing(
     assert trained == [("LoRA r=2", 1)]
     assert again[0] == runs[0]
     assert timeless(again[1]) == timeless(runs[1])
+
+
+@pytest.mark.parametrize(
+    "takes, shares",
+    [({"head only": 1.0, "full fine-tuning": 3.0}, (12, 25, 62)), (None, (25, 50, 75))],
+)
+def test_the_bar_knows_how_long_each_run_takes(run_all, capsys, takes, shares):
+    run_all([HEAD, FULL], progress=True, takes=takes)
+    drawn = capsys.readouterr().err
+    for count, share in enumerate((*shares, 100), 1):
+        assert re.search(rf"{share}%\|[^\r]*, {count} of 4 runs", drawn), (count, drawn)
 
 
 def test_a_run_that_fails_leaves_the_finished_ones(run_all, trained, tmp_path):

@@ -246,7 +246,7 @@ def plan(
         each.append(takes)
     usually = each * (FIRST_RATES + 1 + seeds)  # most methods try three rates or four
     if minutes is not None:
-        examples = fitting_examples(usually, examples, 60 * jobs * minutes)
+        examples = fitting_examples(usually, examples, 60 * minutes, jobs)
     needed, longest = (
         sum(takes(examples) for takes in runs) / jobs / 60
         for runs in (usually, each * (MOST_RATES + seeds))
@@ -304,13 +304,16 @@ def seconds_a_run(
     )
 
 
-def fitting_examples(runs: Sequence[Callable[[int], float]], most: int, seconds: float) -> int:
+def fitting_examples(
+    runs: Sequence[Callable[[int], float]], most: int, seconds: float, jobs: int
+) -> int:
     """Find how many training examples fit into a time.
 
     Args:
-        runs: what each of the planned runs takes, see `seconds_a_run`; one after the other.
+        runs: what each of the planned runs takes, see `seconds_a_run`.
         most: examples that there are.
         seconds: that there are.
+        jobs: runs side by side.
 
     Returns:
         At most `most`.
@@ -320,13 +323,13 @@ def fitting_examples(runs: Sequence[Callable[[int], float]], most: int, seconds:
     """
 
     def needs(examples: int) -> float:
-        return sum(run(examples) for run in runs)
+        return sum(run(examples) for run in runs) / jobs
 
     least = min(LEAST_EXAMPLES, most)
     if needs(least) > seconds:
         raise ValueError(
-            f"{len(runs)} runs on {least} examples take {needs(least) / 60:.1f} minutes of a core "
-            "here; give more minutes, or compare fewer methods, seeds or epochs"
+            f"{len(runs)} runs on {least} examples take {needs(least) / 60:.1f} minutes here; give "
+            "more minutes, or compare fewer methods, seeds or epochs"
         )
     low, high = least, most + 1
     while high - low > 1:

@@ -119,11 +119,12 @@ def test_rates_go_on_while_the_best_stands_at_an_end(tried, wanted):
 
 def test_as_many_examples_are_taken_as_fit_into_the_time():
     planned = [lambda n: 2 + n / 100] * 4
-    assert runs.fitting_examples(planned, 5000, 100) == 2300
-    assert runs.fitting_examples(planned, 500, 100) == 500
-    assert runs.fitting_examples(planned, 30, 100) == 30
-    with pytest.raises(ValueError, match=r"4 runs on 64 examples take 0\.2 minutes of a core here"):
-        runs.fitting_examples(planned, 500, 10)
+    assert runs.fitting_examples(planned, 5000, 100, 1) == 2300
+    assert runs.fitting_examples(planned, 5000, 50, 2) == 2300
+    assert runs.fitting_examples(planned, 500, 100, 1) == 500
+    assert runs.fitting_examples(planned, 30, 100, 1) == 30
+    with pytest.raises(ValueError, match=r"4 runs on 64 examples take 0\.1 minutes here"):
+        runs.fitting_examples(planned, 500, 5, 2)
 
 
 def test_an_estimate_grows_with_the_examples(where):

@@ -10,7 +10,6 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from peftlab.figures.picture import (
     BLACK,
     BLUE,
-    GREEN,
     ORANGE,
     RED,
     TITLE,
@@ -260,7 +259,7 @@ def fronts(
         raise ValueError("a logarithmic scale has no place for 0 parameters; leave that point out")
     figure, axes = canvas(7.5, 3.8)
     said = []
-    colours = palette(len(curves) + len(lines), BLUE, GREEN, RED, BLACK, ORANGE)
+    colours = colours_of([*curves, *lines])
     for (label, points), colour in zip(curves.items(), colours, strict=False):
         counts = sorted(points)
         means = [100 - 100 * mean_and_spread(points[n])[0] for n in counts]

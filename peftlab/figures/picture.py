@@ -25,7 +25,7 @@ BLUE, ORANGE, GREEN, RED, GREY, SKY, BLACK, PINK, YELLOW = (
     "#F0E442",
 )
 VIOLET = "#6A4C93"
-METHODS = {  # alone or with others, a method looks the same in every figure
+METHODS = {  # in figures of many methods each looks the same
     "lora": BLUE,
     "adapters": GREEN,
     "bitfit": SKY,

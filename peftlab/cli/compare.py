@@ -188,8 +188,9 @@ def _compare(asked: dict[str, Any], output: Path, engine: dict[str, Any]) -> Non
     _announce(plan, contenders, asked, there, len(data.validation))
     setting = replace(setting, examples=plan.examples if plan.examples < there else None)
     seeds, folder = range(asked["seeds"]), output / f"runs-{key}"
-    engine |= {"seconds": plan.seconds}
-    results = runs.compare(contenders, backbone, task, setting, seeds, folder, **engine)
+    results = runs.compare(
+        contenders, backbone, task, setting, seeds, folder, plan.seconds, **engine
+    )
     failed = [text for result in results for text in result.failures]
     for text in failed:
         click.echo(f"failed: {text}", err=True)

@@ -244,15 +244,12 @@ def plan(
             continue
         names.append(one.name)
         each.append(takes)
-    usually = each * (FIRST_RATES + 1 + seeds)  # most methods try three rates or four
+    usually = FIRST_RATES + 1 + seeds  # most methods try three rates or four
     if minutes is not None:
-        examples = fitting_examples(usually, examples, 60 * minutes, jobs)
-    needed, longest = (
-        sum(takes(examples) for takes in runs) / jobs / 60
-        for runs in (usually, each * (MOST_RATES + seeds))
-    )
+        examples = fitting_examples(each * usually, examples, 60 * minutes, jobs)
     seconds = {name: takes(examples) for name, takes in zip(names, each, strict=True)}
-    return Plan(names, refused, examples, seconds, needed, longest)
+    once = sum(seconds.values()) / jobs / 60
+    return Plan(names, refused, examples, seconds, once * usually, once * (MOST_RATES + seeds))
 
 
 def seconds_a_run(
@@ -373,8 +370,11 @@ def compare(
     rates = {name: _best(own) for name, own in tried.items() if _best(own) is not None}
     failures: list[Failure] = []
     trials = [_trial(one, rates[one.name], setting) for one in offered if one.name in rates]
-    engine |= {"failures": failures, "takes": seconds}
-    runs = run_trials(trials, seeds=seeds, **engine) if trials else []
+    runs = (
+        run_trials(trials, seeds=seeds, failures=failures, takes=seconds, **engine)
+        if trials
+        else []
+    )
     return [
         Result(
             one,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from peftlab.runs.compare import Contender, Plan, Result
+    from peftlab.tasks import Task
 
 
 @click.command(short_help="Compare the methods on your data, at one budget.")
@@ -185,7 +186,7 @@ def _compare(asked: dict[str, Any], output: Path, engine: dict[str, Any]) -> Non
         )
         write_text_whole(path, json.dumps({"asked": asked, "plan": plan._asdict()}, indent=1))
     contenders = [one for one in offer.contenders if one.name in plan.names]
-    _announce(plan, contenders, asked, there, len(data.validation))
+    _announce(plan, contenders, asked, data)
     setting = replace(setting, examples=plan.examples if plan.examples < there else None)
     seeds, folder = range(asked["seeds"]), output / f"runs-{key}"
     results = runs.compare(
@@ -213,13 +214,16 @@ def _compare(asked: dict[str, Any], output: Path, engine: dict[str, Any]) -> Non
 
 
 def _announce(
-    plan: Plan, contenders: Sequence[Contender], asked: dict[str, Any], there: int, validated: int
+    plan: Plan, contenders: Sequence[Contender], asked: dict[str, Any], data: Task
 ) -> None:
     """Say beforehand what will be run, and what to know of it."""
-    from peftlab.runs.compare import BASELINES
+    from peftlab.methods import METHODS
+    from peftlab.runs.compare import BASELINES, MOST_RATES
 
+    there, validated, tested = len(data.train), len(data.validation), len(data.test)
+    click.echo(f"examples: {there:,} training, {validated:,} validation, {tested:,} test")
     for name, reason in plan.refused.items():
-        click.echo(f"left out: {name}: {reason}")
+        click.echo(f"left out: {name}: {reason.removeprefix(f'{METHODS[name].title}: ')}")
     for one in contenders:
         if one.name not in BASELINES and abs(one.trained / asked["budget"] - 1) > 0.2:
             click.echo(f"far from the budget: {one.name} trains {one.trained:,}, its nearest size")
@@ -232,8 +236,17 @@ def _announce(
     click.echo(
         f"{len(plan.names)} methods, three to seven learning rates each and {asked['seeds']} "
         f"seed{'s' if asked['seeds'] > 1 else ''}, {plan.examples:,} of {there:,} training "
-        f"examples, {passes}: about {plan.minutes:.1f} minutes, {plan.longest:.1f} at most"
+        f"examples, {passes}: about {plan.minutes:.1f} minutes, or {plan.longest:.1f} if every "
+        f"method tries {MOST_RATES} rates"
     )
+    slowest = max(plan.seconds, key=lambda name: plan.seconds[name])
+    share = plan.seconds[slowest] / sum(plan.seconds.values())
+    others = [name for name in plan.names if name not in (slowest, *BASELINES)]
+    if share > 0.5 and slowest not in BASELINES and others:
+        click.echo(
+            f"{slowest} takes {100 * share:.0f} % of the time; without it: "
+            f"--methods {','.join(others)}"
+        )
 
 
 def _digest(*parts: str) -> str:

@@ -371,7 +371,7 @@ def compare(
     failures: list[Failure] = []
     trials = [_trial(one, rates[one.name], setting) for one in offered if one.name in rates]
     runs = (
-        run_trials(trials, seeds=seeds, failures=failures, takes=seconds, **engine)
+        run_trials(trials, seeds=seeds, failures=failures, takes=seconds, title="seeds", **engine)
         if trials
         else []
     )
@@ -409,7 +409,10 @@ def _try_rates(
         ]
         takes = seconds and {label: seconds[one.name] for label, (one, _) in labelled.items()}
         failures: list[Failure] = []
-        found = run_trials(trials, seeds=[TUNING_SEED], failures=failures, takes=takes, **engine)
+        title = "more rates" if any(tried.values()) else "learning rates"
+        found = run_trials(
+            trials, seeds=[TUNING_SEED], failures=failures, takes=takes, title=title, **engine
+        )
         looks = {run.label: run.validation[-1] for run in found}
         for label, (one, rate) in labelled.items():
             look = looks.get(label)
@@ -500,22 +503,27 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def take(results: Sequence[Result], validated: int) -> Result:
+def take(results: Sequence[Result], validated: int) -> tuple[Result, list[Result]]:
     """Choose what to take: of those near the best on validation, what stores least.
+
+    Full fine-tuning keeps to no budget, so it is what the others are held against, and is taken
+    only where nothing else ran to its end.
 
     Args:
         results: at least one of them with runs.
         validated: validation examples.
 
     Returns:
-        The result whose mean validation accuracy is at most `NEAR`, or one example, below the best,
-        and whose method stores least. A method that lost a seed is taken only where all did.
+        The one to take; and all that are near the best, their mean validation accuracy at most
+        `NEAR`, or one example, below it. A method that lost a seed is among them only where all
+        did.
     """
     most = max(len(result.runs) for result in results)
     whole = [result for result in results if len(result.runs) == most]
-    best = max(result.validation for result in whole)
-    near = [r for r in whole if r.validation >= best - max(NEAR, 1 / validated) - 1e-9]
-    return min(near, key=lambda result: (result.contender.stored, -result.validation))
+    kept = [r for r in whole if r.contender.name != FullFineTuning.name] or whole
+    best = max(result.validation for result in kept)
+    near = [r for r in kept if r.validation >= best - max(NEAR, 1 / validated) - 1e-9]
+    return min(near, key=lambda result: (result.contender.stored, -result.validation)), near
 
 
 def advice(
@@ -533,14 +541,16 @@ def advice(
         The sentences.
     """
     results = [result for result in results if result.runs]
-    chosen = take(results, validated)
+    chosen, near = take(results, validated)
     one, own = chosen.contender, chosen.points(score)
     found = interval([*own.values()])
     shown = f"{found.mean:.1f}{'' if score in OF_A_HUNDRED else ' %'}"
     spread = f"{max(found.low, 0):.1f} to {min(found.high, 100):.1f} over {len(own)} seeds"
+    size = f" with {one.size}" if one.size else ""
+    least = f"which stores least of the {len(near)} near " if len(near) > 1 else ""
     what = (
-        f"Take {one.method.title}{f' with {one.size}' if one.size else ''}, the one that stores "
-        f"least of those near the best on validation: test {score.replace('_', ' ')} {shown} "
+        f"Take {one.method.title}{size}, {least}the best on validation at this budget: "
+        f"test {score.replace('_', ' ')} {shown} "
         f"({spread if len(own) > 1 else 'one seed'}), at a learning rate of {chosen.rate:g}, with "
         f"{one.trained:,} trained parameters beside the head."
     )

@@ -98,6 +98,7 @@ def run_trials(
     scheduler: str | None = None,
     failures: list[Failure] | None = None,
     takes: Mapping[str, float] | None = None,
+    title: str | None = None,
 ) -> list[Run]:
     """Run every trial with every seed, `jobs` side by side with one thread each.
 
@@ -121,8 +122,9 @@ def run_trials(
             that backbone, task and `folder` name. None starts processes here.
         failures: gets the runs that failed, in no order. With None the first error is raised once
             all others are done.
-        takes: about how many seconds a run takes, by the label of its trial, so that the bar knows
-            what time is left; None takes all for equal.
+        takes: about how many seconds a run takes, by the label of its trial, so that the longest
+            begin first and the bar knows what time is left; None takes all for equal.
+        title: of the bar.
 
     Returns:
         What `run_trial` says of each run, all seeds of the first trial first; without those that
@@ -150,12 +152,13 @@ def run_trials(
     left = {path: (trial, seed) for path, trial, seed in work if not path.is_file()}
     here = Path.cwd()
     alone = jobs == 1 and scheduler is None
+    # milliseconds, since a sum of fractions may pass the bar's end
+    costs = {path: round(1000 * takes[t.label]) if takes else 1 for path, (t, _) in left.items()}
     jobs_left = [
-        joblib.delayed(_run)(path, trial, backbone, task, seed, alone, keep, here)
-        for path, (trial, seed) in left.items()
+        joblib.delayed(_run)(path, *left[path], backbone, task, alone, keep, here)
+        for path in sorted(left, key=lambda path: -costs[path])
     ]
     failed: list[Failure] = []
-    costs = {path: takes[trial.label] if takes else 1.0 for path, (trial, _) in left.items()}
     bar = tqdm(
         total=sum(costs.values()),
         disable=not (progress and left),
@@ -163,7 +166,8 @@ def run_trials(
         smoothing=0,
         mininterval=0,
         miniters=0,
-        bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+        desc=title,
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
         postfix=f"0 of {len(left)} runs",
     )
     with _workers(jobs, scheduler) as parallel, bar:
@@ -265,9 +269,9 @@ def _workers(jobs: int, scheduler: str | None) -> Iterator[joblib.Parallel]:
 def _run(
     path: Path,
     trial: Trial,
+    seed: int,
     backbone: str,
     task: str,
-    seed: int,
     alone: bool,
     keep: Keep,
     here: Path,

@@ -51,7 +51,8 @@ def test_a_comparison_says_beforehand_what_it_runs_and_ends_with_three_sentences
         "--examples", "20", "--jobs", "1", "--output", str(output),
     )  # fmt: skip
     assert found.exit_code == 0, found.output
-    assert "left out: p_tuning: " in found.output
+    assert found.output.startswith("examples: 48 training, ")
+    assert "left out: p_tuning: the smallest size trains " in found.output
     assert "3 methods, three to seven learning rates each and 2 seeds, 20 of 48" in found.output
     assert "1 pass: about" in found.output and "validation examples are few" in found.output
     text = (output / "compare.txt").read_text()
@@ -109,3 +110,29 @@ def test_what_stops_a_comparison_is_told(where, tmp_path, monkeypatch):
         monkeypatch.setattr(compare, "compare", stopping)
         found = said(*asked)
         assert (found.exit_code, message in found.output) == (code, True)
+
+
+@pytest.mark.parametrize(
+    "seconds, told",
+    [
+        (
+            {"lora": 1.0, "bitfit": 9.0},
+            ["bitfit takes 75 % of the time; without it: --methods lora"],
+        ),
+        ({"lora": 3.0, "bitfit": 4.0}, []),
+        ({"lora": 1.0, "full": 9.0}, []),  # a baseline is in anyhow
+        ({"lora": 9.0}, []),  # nothing would be left
+    ],
+)
+def test_what_takes_most_of_the_time_is_told(where, tmp_path, monkeypatch, seconds, told):
+    seconds = {"full": 1.0, "head": 1.0} | seconds
+    made = compare.Plan([*seconds], {}, 20, seconds, 1.0, 2.0)
+    monkeypatch.setattr(compare, "plan", lambda *arguments: made)
+
+    def stopping(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "compare", stopping)
+    found = said(*where, *ASKED, "--output", str(tmp_path / "out"))
+    assert "about 1.0 minutes, or 2.0 if every method tries 7 rates" in found.output
+    assert [line for line in found.output.splitlines() if "of the time" in line] == told

@@ -151,13 +151,21 @@ def test_an_interrupted_measurement_stops_the_plan(where, monkeypatch):
 
 
 def test_the_cheapest_of_those_near_the_best_is_taken():
-    full = made("full", [0.9] * 3, validation=0.905, stored=80)
+    full = made("full", [0.99] * 3, validation=0.99, stored=80)
+    adapter = made("adapter", [0.9] * 3, validation=0.905, stored=2)
     lora = made("lora", [0.89] * 3, validation=0.897, stored=1)
     head = made("head", [0.7] * 3, validation=0.7, stored=0)
-    assert runs.take([full, lora, head], 1000) is lora
-    assert runs.take([full, lora, head], 4) is head  # one example of four is 25 points
+    results = [full, adapter, lora, head]
+    assert runs.take(results, 1000) == (lora, [adapter, lora])
+    assert runs.take(results, 4)[0] is head  # one example of four is 25 points
     lucky = made("lora", [0.99], validation=0.99, stored=1)
-    assert runs.take([full, lucky, head], 1000) is full  # a method that lost seeds is not whole
+    assert runs.take([adapter, lucky], 1000) == (adapter, [adapter])  # a lost seed is not whole
+
+
+def test_full_fine_tuning_keeps_to_no_budget_and_is_taken_where_all_others_failed():
+    full = made("full", [0.99] * 3, validation=0.99, stored=80)
+    assert runs.take([full, made("head", [0.7] * 3, validation=0.7, stored=0)], 1000)[0] is not full
+    assert runs.take([full, made("lora", [0.9], validation=0.9)], 1000) == (full, [full])
 
 
 def test_the_advice_tells_who_is_better_worse_or_level():
@@ -169,7 +177,9 @@ def test_the_advice_tells_who_is_better_worse_or_level():
         made("adapter", [0.85, 0.86], validation=0.9, stored=2, seeds=(0, 2)),
     ]
     what, how, cost = runs.advice([lora, *others], 500, 400)
-    assert what.startswith("Take LoRA with rank=8, the one that stores least of those near the be")
+    assert what.startswith(
+        "Take LoRA with rank=8, which stores least of the 2 near the best on validation at this bud"
+    )
     assert "test accuracy 81.0 % (78.5 to 83.5 over 3 seeds)" in what
     assert "better: full fine-tuning +5.0; worse: head only -20.0;" in how
     assert "not to be told apart: BitFit -0.3; not compared, since runs failed: adapters" in how
@@ -180,7 +190,8 @@ def test_the_advice_tells_who_is_better_worse_or_level():
 @pytest.mark.parametrize(("tested", "said"), [(100, "not to be told apart"), (1000, "worse")])
 def test_fewer_than_six_test_examples_tell_nobody_apart(tested, said):
     best, other = made("lora", [1.0] * 3), made("full", [0.99] * 3, stored=50)
-    how = runs.advice([best, other], 500, tested)[1]
+    what, how, _ = runs.advice([best, other], 500, tested)
+    assert what.startswith("Take LoRA with rank=8, the best on validation at this budget: test acc")
     assert f"{said}: full fine-tuning -1.0" in how
     assert "to 100.0 %" in how and "100.0 to 100.0" not in how
 

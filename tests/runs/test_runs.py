@@ -251,11 +251,13 @@ def test_an_interrupted_call_goes_on_with_what_is_missing(
 
 @pytest.mark.parametrize(
     "takes, shares",
-    [({"head only": 1.0, "full fine-tuning": 3.0}, (12, 25, 62)), (None, (25, 50, 75))],
+    [({"head only": 1.0, "full fine-tuning": 3.0}, (38, 75, 88)), (None, (25, 50, 75))],
 )
-def test_the_bar_knows_how_long_each_run_takes(run_all, capsys, takes, shares):
-    run_all([HEAD, FULL], progress=True, takes=takes)
+def test_the_longest_runs_begin_and_the_bar_knows_it(run_all, capsys, takes, shares):
+    runs = run_all([HEAD, FULL], progress=True, takes=takes, title="seeds")
+    assert [run.label for run in runs] == ["head only"] * 2 + ["full fine-tuning"] * 2
     drawn = capsys.readouterr().err
+    assert "\rseeds:  " in drawn
     for count, share in enumerate((*shares, 100), 1):
         assert re.search(rf"{share}%\|[^\r]*, {count} of 4 runs", drawn), (count, drawn)
 

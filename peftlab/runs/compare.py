@@ -591,7 +591,7 @@ def _against(
         gap = interval([theirs[seed] - own[seed] for seed in own])
         few = score in OF_EXAMPLES and abs(gap.mean) * tested / 100 < TOLD_APART
         told = "better" if gap.low > 0 else "worse" if gap.high < 0 else "not to be told apart"
-        label = f"{other.contender.method.title} {gap.mean:+.1f}"
+        label = f"{other.contender.method.title} {gap.mean:+z.1f}"
         groups["not to be told apart" if few else told].append(label)
     return groups
 

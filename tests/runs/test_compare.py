@@ -173,7 +173,7 @@ def test_the_advice_tells_who_is_better_worse_or_level():
     others = [
         made("full", [0.85, 0.86, 0.87], validation=0.9, stored=50),
         made("head", [0.60, 0.61, 0.62], validation=0.6, stored=0),
-        made("bitfit", [0.75, 0.85, 0.82], validation=0.9, stored=2),
+        made("bitfit", [0.75, 0.858, 0.821], validation=0.9, stored=2),
         made("adapter", [0.85, 0.86], validation=0.9, stored=2, seeds=(0, 2)),
     ]
     what, how, cost = runs.advice([lora, *others], 500, 400)
@@ -182,7 +182,7 @@ def test_the_advice_tells_who_is_better_worse_or_level():
     )
     assert "test accuracy 81.0 % (78.5 to 83.5 over 3 seeds)" in what
     assert "better: full fine-tuning +5.0; worse: head only -20.0;" in how
-    assert "not to be told apart: BitFit -0.3; not compared, since runs failed: adapters" in how
+    assert "not to be told apart: BitFit +0.0; not compared, since runs failed: adapters" in how
     assert "from 400 test examples alone, its own is known to 76.9 to 84.5 %" in how
     assert "trained in 2 s" in cost and "a text takes 1.20 times as long" in cost
 

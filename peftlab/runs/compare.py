@@ -164,7 +164,9 @@ def contenders(config: Any, head: str | None, budget: int, names: Iterable[str])
         raise ValueError(f"no method {unknown[0]!r} to compare; there are: {', '.join(USUAL)}")
     whole = anatomy.backbone_parameters(config, head)
     if budget > whole:
-        raise ValueError(f"a budget of {budget:,} is more than the backbone has, {whole:,}")
+        raise ValueError(
+            f"a budget of {budget:,} is more than the backbone has; give {whole} or less"
+        )
     found, refused = [], {}
     for name in USUAL:
         if name not in names and name not in BASELINES:
@@ -527,7 +529,11 @@ def take(results: Sequence[Result], validated: int) -> tuple[Result, list[Result
 
 
 def advice(
-    results: Sequence[Result], validated: int, tested: int, score: str = "accuracy"
+    results: Sequence[Result],
+    validated: int,
+    tested: int,
+    score: str = "accuracy",
+    guess: float | None = None,
 ) -> list[str]:
     """Say in three sentences what to take, how sure that is, and what it costs.
 
@@ -536,6 +542,8 @@ def advice(
         validated: validation examples.
         tested: test examples.
         score: which test score is told, see `Run.score`.
+        guess: that score from 0 to 100 where every answer is the commonest one of training, see
+            `peftlab.tasks.word_counting.majority`; None does not tell it.
 
     Returns:
         The sentences.
@@ -544,13 +552,13 @@ def advice(
     chosen, near = take(results, validated)
     one, own = chosen.contender, chosen.points(score)
     found = interval([*own.values()])
-    shown = f"{found.mean:.1f}{'' if score in OF_A_HUNDRED else ' %'}"
+    unit = "" if score in OF_A_HUNDRED else " %"
     spread = f"{max(found.low, 0):.1f} to {min(found.high, 100):.1f} over {len(own)} seeds"
     size = f" with {one.size}" if one.size else ""
     least = f"which stores least of the {len(near)} near " if len(near) > 1 else ""
     what = (
         f"Take {one.method.title}{size}, {least}the best on validation at this budget: "
-        f"test {score.replace('_', ' ')} {shown} "
+        f"test {score.replace('_', ' ')} {found.mean:.1f}{unit} "
         f"({spread if len(own) > 1 else 'one seed'}), at a learning rate of {chosen.rate:g}, with "
         f"{one.trained:,} trained parameters beside the head."
     )
@@ -564,6 +572,11 @@ def advice(
             f"; from {_counted(tested, 'test example')} alone, its own is known to "
             f"{100 * sure.low:.1f} to {100 * sure.high:.1f} %"
         )
+    if guess is not None:
+        how += f"; always the commonest answer gives {guess:.1f}{unit}"
+        few = score in OF_EXAMPLES and (found.mean - guess) * tested / 100 < TOLD_APART
+        if few or not found.low > guess:
+            how += ", which it does not surely beat"
     speed = {"unmerged": "", "merged": " once merged"}
     times = [f"{ratio:.2f} times{speed[when]}" for when, ratio in (chosen.latency or {}).items()]
     cost = (

@@ -131,7 +131,7 @@ def run_trials(
         failed.
 
     Raises:
-        ValueError: two trials have one label, or there is nothing to run.
+        ValueError: two trials have one label, there is nothing to run, or a kept run was altered.
         ModuleNotFoundError: a scheduler is given, and the package distributed is not installed.
         OSError: no scheduler answers at that address.
         KeyboardInterrupt: Ctrl-C; finished runs are kept, a half-trained one is not.
@@ -186,12 +186,16 @@ def run_trials(
         raise failed[0].error
     if failures is not None:
         failures += failed
-    runs = [
-        (Run.from_json(json.loads(path.read_text())), trial)
-        for path, trial, _ in work
-        if path.is_file()
-    ]
-    return [replace(run, label=trial.label) for run, trial in runs]
+    return [replace(_read(path), label=trial.label) for path, trial, _ in work if path.is_file()]
+
+
+def _read(path: Path) -> Run:
+    try:
+        return Run.from_json(json.loads(path.read_text()))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(
+            f"{path} was altered and is no run any more; delete it, and it is made again"
+        ) from error
 
 
 def run_folder(folder: str | Path, trial: Trial, backbone: str, task: str, seed: int) -> Path:

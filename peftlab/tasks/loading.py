@@ -254,8 +254,8 @@ def _task(
         if unseen := sorted({label for e in examples for label in _labels(e[1])} - seen.keys()):
             raise ValueError(
                 f"{name}: the {split} split has the label {unseen[0]!r}, "
-                "which training never shows; "
-                f"training has {', '.join(seen)}"
+                f"which training never shows; training has {', '.join(seen)}: "
+                "add rows of that label, or leave it out"
             )
         splits[split] = tuple(
             Example(text, tuple(map(to_index, label)) if tagging else to_index(label), pair, tags)

@@ -74,7 +74,11 @@ def test_a_budget_that_is_too_small_leaves_a_method_out_and_says_why():
     ("budget", "names", "message"),
     [
         (1, ["lora", "adapter"], "lora: the smallest size trains|LoRA: the smallest size trains"),
-        (10**9, ["lora"], "a budget of 1,000,000,000 is more than the backbone has"),
+        (
+            10**9,
+            ["lora"],
+            r"a budget of 1,000,000,000 is more than the backbone has; give \d+ or less",
+        ),
         (600, ["LoRA"], "no method 'LoRA' to compare; there are: lora, adapter"),
         (600, ["top_layers"], "no method 'top_layers' to compare"),
     ],
@@ -185,6 +189,21 @@ def test_the_advice_tells_who_is_better_worse_or_level():
     assert "not to be told apart: BitFit +0.0; not compared, since runs failed: adapters" in how
     assert "from 400 test examples alone, its own is known to 76.9 to 84.5 %" in how
     assert "trained in 2 s" in cost and "a text takes 1.20 times as long" in cost
+
+
+@pytest.mark.parametrize(
+    "guess, tested, said",
+    [
+        (None, 400, ""),
+        (75.0, 400, "; always the commonest answer gives 75.0 %."),
+        (79.0, 400, "; always the commonest answer gives 79.0 %, which it does not surely beat."),
+        (75.0, 90, "; always the commonest answer gives 75.0 %, which it does not surely beat."),
+    ],
+)
+def test_the_advice_holds_what_it_takes_against_the_commonest_answer(guess, tested, said):
+    lora = made("lora", [0.80, 0.81, 0.82], validation=0.9)
+    how = runs.advice([lora], 500, tested, guess=guess)[1]
+    assert how.endswith(said) and ("commonest" in how) == bool(said)
 
 
 @pytest.mark.parametrize(("tested", "said"), [(100, "not to be told apart"), (1000, "worse")])

@@ -271,6 +271,19 @@ def test_a_run_that_fails_leaves_the_finished_ones(run_all, trained, tmp_path):
     assert trained == [("head only", 0), ("broken", 0)]
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_a_kept_run_that_was_altered_is_named(run_all, trained, tmp_path, text):
+    run_all([HEAD], seeds=[0])
+    (path,) = tmp_path.glob("runs/*/run.json")
+    path.write_text(text)
+    with pytest.raises(
+        ValueError, match=r"run\.json was altered and is no run any more; delete it"
+    ):
+        run_all([HEAD], seeds=[0])
+    path.unlink()
+    assert run_all([HEAD], seeds=[0])[0].label == "head only"
+
+
 def test_a_half_trained_run_does_not_pass_for_a_finished_one(run_all, monkeypatch, tmp_path):
     with monkeypatch.context() as patched:
         patched.setattr(trial, "train", lambda *a, **k: History({}, interrupted=True))

@@ -21,6 +21,8 @@ from peftlab.text import text_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
+
     from peftlab.runs.compare import Contender, Plan, Result
     from peftlab.tasks import Task
 
@@ -172,7 +174,7 @@ def _compare(asked: dict[str, Any], output: Path, engine: dict[str, Any]) -> Non
     most = min(asked["examples"] or there, there)
     setting = runs.Setting(epochs=asked["epochs"])
     # what was computed for other data or another model must not pass for these
-    key = _digest(backbone, str(model.config), task, repr(data))
+    key = _digest(backbone, str(model.config), _weights(model), task, repr(data))
     path = output / f"plan-{_digest(key, json.dumps(asked))}.json"
     if not (plan := _remembered(path)):
         plan = runs.plan(
@@ -205,7 +207,8 @@ def _compare(asked: dict[str, Any], output: Path, engine: dict[str, Any]) -> Non
     ]
     score = headline(data)
     guess = majority(data) * (1 if score in runs.OF_A_HUNDRED else 100)
-    said = runs.advice(results, len(data.validation), len(data.test), score, guess)
+    units = (len(data.validation), len(data.test)) if _of_examples(data) else (None, None)
+    said = runs.advice(results, *units, score, guess)
     said = [text_table(_rows(results, score), right={"trained", "rate", "stored MiB"}), "", *said]
     write_text_whole(output / "compare.txt", "\n".join(said) + "\n")
     _keep(output, asked, results)
@@ -230,10 +233,8 @@ def _announce(
         if one.name not in BASELINES and abs(one.trained / asked["budget"] - 1) > 0.2:
             click.echo(f"far from the budget: {one.name} trains {one.trained:,}, its nearest size")
     if validated < 100:
-        click.echo(
-            f"{validated} validation examples are few to choose by: one of them is "
-            f"{100 / validated:.1f} points"
-        )
+        step = f": one of them is {100 / validated:.1f} points" if _of_examples(data) else ""
+        click.echo(f"{validated} validation examples are few to choose by{step}")
     passes = f"{asked['epochs']} pass{'es' if asked['epochs'] > 1 else ''}"
     click.echo(
         f"{len(plan.names)} methods, three to seven learning rates each and {asked['seeds']} "
@@ -253,6 +254,21 @@ def _announce(
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _of_examples(data: Task) -> bool:
+    """Whether accuracy is a share of the examples, and not of their words."""
+    return data.kind in ("label", "cloze")
+
+
+def _weights(model: torch.nn.Module) -> str:
+    """A digest of a model's numbers: another model may come under the same name."""
+    import torch
+
+    found = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def _remembered(path: Path) -> Plan | None:

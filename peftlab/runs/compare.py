@@ -52,7 +52,6 @@ USUAL = {  # where the search for a rate begins
     "head": 1e-2,
 }
 OF_A_HUNDRED = ("bleu", "chrf")  # scores that sacrebleu gives from 0 to 100
-OF_EXAMPLES = ("accuracy", "exact_match")  # scores that are shares of the test examples
 READING_HEADS = ("sequence_classification", "token_classification")  # no word is filled in
 BASELINES = (FullFineTuning.name, HeadOnly.name)
 FIRST_RATES, MOST_RATES = 3, 7  # tried for one method
@@ -104,7 +103,7 @@ class Setting:
     Args:
         epochs: passes over the training split.
         batch_size: examples of a step.
-        examples: training examples that are taken; None takes all.
+        examples: training examples that are taken, drawn by the seed of a run; None takes all.
     """
 
     epochs: int = 5
@@ -181,7 +180,8 @@ def contenders(config: Any, head: str | None, budget: int, names: Iterable[str])
         except ValueError as error:
             refused[name] = str(error)
             continue
-        found.append(Contender(name, own, count.trained, count.checkpoint_mib()))
+        stored = replace(count, head=0).checkpoint_mib()
+        found.append(Contender(name, own, count.trained, stored))
     if refused and len(found) == len(BASELINES):
         raise ValueError("; ".join(refused.values()))
     return Offer(found, refused)
@@ -327,7 +327,7 @@ def fitting_examples(
     least = min(LEAST_EXAMPLES, most)
     if needs(least) > seconds:
         raise ValueError(
-            f"{len(runs)} runs on {least} examples take {needs(least) / 60:.1f} minutes here; give "
+            f"{len(runs)} runs on {least} examples take {needs(least) / 60:.2g} minutes here; give "
             "more minutes, or compare fewer methods, seeds or epochs"
         )
     low, high = least, most + 1
@@ -463,6 +463,7 @@ def _trial(one: Contender, rate: float, setting: Setting) -> Trial:
         epochs=setting.epochs,
         batch_size=setting.batch_size,
         examples=setting.examples,
+        drawn=setting.examples is not None,  # a file may be sorted by its labels
         look_every=setting.epochs,  # only the last look decides
     )
 
@@ -476,7 +477,7 @@ def measure_latency(result: Result, backbone: str, task: str) -> Result:
         task: see `load_task`.
 
     Returns:
-        The result with its latency.
+        The result with its latency; a baseline has nothing to merge.
     """
     trial = _trial(result.contender, result.rate, Setting())
     data = trial.task(task)
@@ -492,7 +493,10 @@ def measure_latency(result: Result, backbone: str, task: str) -> Result:
         return time_ratio(lambda: plain(**batch), lambda: model(**batch), repeats=51)[0]
 
     with torch.no_grad(), _one_thread():
-        return replace(result, latency=latency(attachment, ratio))
+        found = latency(attachment, ratio)
+    if result.contender.name in BASELINES:
+        found = {"unmerged": found["unmerged"]}
+    return replace(result, latency=found)
 
 
 @contextmanager
@@ -505,7 +509,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def take(results: Sequence[Result], validated: int) -> tuple[Result, list[Result]]:
+def take(results: Sequence[Result], validated: int | None) -> tuple[Result, list[Result]]:
     """Choose what to take: of those near the best on validation, what stores least.
 
     Full fine-tuning keeps to no budget, so it is what the others are held against, and is taken
@@ -513,7 +517,7 @@ def take(results: Sequence[Result], validated: int) -> tuple[Result, list[Result
 
     Args:
         results: at least one of them with runs.
-        validated: validation examples.
+        validated: validation examples; None where accuracy is no share of them, but of words.
 
     Returns:
         The one to take; and all that are near the best, their mean validation accuracy at most
@@ -524,14 +528,15 @@ def take(results: Sequence[Result], validated: int) -> tuple[Result, list[Result
     whole = [result for result in results if len(result.runs) == most]
     kept = [r for r in whole if r.contender.name != FullFineTuning.name] or whole
     best = max(result.validation for result in kept)
-    near = [r for r in kept if r.validation >= best - max(NEAR, 1 / validated) - 1e-9]
+    margin = max(NEAR, 1 / validated) if validated else NEAR
+    near = [r for r in kept if r.validation >= best - margin - 1e-9]
     return min(near, key=lambda result: (result.contender.stored, -result.validation)), near
 
 
 def advice(
     results: Sequence[Result],
-    validated: int,
-    tested: int,
+    validated: int | None,
+    tested: int | None,
     score: str = "accuracy",
     guess: float | None = None,
 ) -> list[str]:
@@ -539,8 +544,8 @@ def advice(
 
     Args:
         results: at least one of them with runs.
-        validated: validation examples.
-        tested: test examples.
+        validated: see `take`.
+        tested: test examples; None where the score is no share of them.
         score: which test score is told, see `Run.score`.
         guess: that score from 0 to 100 where every answer is the commonest one of training, see
             `peftlab.tasks.word_counting.majority`; None does not tell it.
@@ -565,7 +570,7 @@ def advice(
     groups = _against(chosen, results, score, tested)
     parts = [f"{said}: {', '.join(names)}" for said, names in groups.items() if names]
     how = "The others, in test points against it: " + ("; ".join(parts) or "none")
-    if score in OF_EXAMPLES:
+    if tested:
         right = round(found.mean / 100 * tested)
         sure = binomtest(right, tested).proportion_ci(method="wilson")
         how += (
@@ -574,7 +579,7 @@ def advice(
         )
     if guess is not None:
         how += f"; always the commonest answer gives {guess:.1f}{unit}"
-        few = score in OF_EXAMPLES and (found.mean - guess) * tested / 100 < TOLD_APART
+        few = tested and (found.mean - guess) * tested / 100 < TOLD_APART
         if few or not found.low > guess:
             how += ", which it does not surely beat"
     speed = {"unmerged": "", "merged": " once merged"}
@@ -588,7 +593,7 @@ def advice(
 
 
 def _against(
-    chosen: Result, results: Sequence[Result], score: str, tested: int
+    chosen: Result, results: Sequence[Result], score: str, tested: int | None
 ) -> dict[str, list[str]]:
     """Who is better, worse or neither, paired by seed."""
     groups: dict[str, list[str]] = {"better": [], "worse": [], "not to be told apart": []}
@@ -602,9 +607,10 @@ def _against(
             groups["not compared, since runs failed"].append(other.contender.method.title)
             continue
         gap = interval([theirs[seed] - own[seed] for seed in own])
-        few = score in OF_EXAMPLES and abs(gap.mean) * tested / 100 < TOLD_APART
+        few = tested and abs(gap.mean) * tested / 100 < TOLD_APART
         told = "better" if gap.low > 0 else "worse" if gap.high < 0 else "not to be told apart"
-        label = f"{other.contender.method.title} {gap.mean:+z.1f}"
+        beyond = " (at no budget)" if other.contender.name == FullFineTuning.name else ""
+        label = f"{other.contender.method.title}{beyond} {gap.mean:+z.1f}"
         groups["not to be told apart" if few else told].append(label)
     return groups
 

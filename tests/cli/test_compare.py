@@ -2,9 +2,11 @@
 
 import json
 from concurrent.futures import BrokenExecutor
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
 from tiny_task import write_backbone, write_task
 
 from peftlab.cli import main
@@ -95,6 +97,32 @@ def test_other_data_under_the_same_name_is_trained_on(tmp_path):
     task.write_text("\n".join([*lines, *lines[1:]]) + "\n")
     assert said(*asked).exit_code == 0
     assert first.keys() < kept(tmp_path).keys()
+
+
+def test_another_model_under_the_same_name_is_trained(tmp_path):
+    task, backbone = tmp_path / "toy.tsv", Path(write_backbone(tmp_path / "bert"))
+    write_task(task)
+    asked = ["--task", str(task), "--backbone", str(backbone), "--epochs", "1", *ASKED]
+    asked += ["--output", str(tmp_path / "out")]
+    assert said(*asked).exit_code == 0
+    first = kept(tmp_path)
+    weights = load_file(backbone / "model.safetensors")
+    save_file({name: 2 * own for name, own in weights.items()}, backbone / "model.safetensors")
+    assert said(*asked).exit_code == 0
+    assert first.keys() < kept(tmp_path).keys()
+
+
+def test_accuracy_of_words_is_no_share_of_examples(tmp_path):
+    rows = [{"tokens": ["good", "w1", f"w{i}"], "tags": ["a", "b", "b"]} for i in range(20)]
+    task = tmp_path / "tags.jsonl"
+    task.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = said(
+        "--task", str(task), "--backbone", write_backbone(tmp_path / "bert"), "--epochs", "1",
+        *ASKED, "--output", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    assert "validation examples are few to choose by\n" in found.output
+    assert "test examples alone" not in found.output
 
 
 def test_what_stops_a_comparison_is_told(where, tmp_path, monkeypatch):

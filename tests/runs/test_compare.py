@@ -127,7 +127,7 @@ def test_as_many_examples_are_taken_as_fit_into_the_time():
     assert runs.fitting_examples(planned, 5000, 50, 2) == 2300
     assert runs.fitting_examples(planned, 500, 100, 1) == 500
     assert runs.fitting_examples(planned, 30, 100, 1) == 30
-    with pytest.raises(ValueError, match=r"4 runs on 64 examples take 0\.1 minutes here"):
+    with pytest.raises(ValueError, match=r"4 runs on 64 examples take 0\.088 minutes here"):
         runs.fitting_examples(planned, 500, 5, 2)
 
 
@@ -162,6 +162,7 @@ def test_the_cheapest_of_those_near_the_best_is_taken():
     results = [full, adapter, lora, head]
     assert runs.take(results, 1000) == (lora, [adapter, lora])
     assert runs.take(results, 4)[0] is head  # one example of four is 25 points
+    assert runs.take(results, None)[0] is lora  # words are no examples
     lucky = made("lora", [0.99], validation=0.99, stored=1)
     assert runs.take([adapter, lucky], 1000) == (adapter, [adapter])  # a lost seed is not whole
 
@@ -185,7 +186,7 @@ def test_the_advice_tells_who_is_better_worse_or_level():
         "Take LoRA with rank=8, which stores least of the 2 near the best on validation at this bud"
     )
     assert "test accuracy 81.0 % (78.5 to 83.5 over 3 seeds)" in what
-    assert "better: full fine-tuning +5.0; worse: head only -20.0;" in how
+    assert "better: full fine-tuning (at no budget) +5.0; worse: head only -20.0;" in how
     assert "not to be told apart: BitFit +0.0; not compared, since runs failed: adapters" in how
     assert "from 400 test examples alone, its own is known to 76.9 to 84.5 %" in how
     assert "trained in 2 s" in cost and "a text takes 1.20 times as long" in cost
@@ -211,7 +212,7 @@ def test_fewer_than_six_test_examples_tell_nobody_apart(tested, said):
     best, other = made("lora", [1.0] * 3), made("full", [0.99] * 3, stored=50)
     what, how, _ = runs.advice([best, other], 500, tested)
     assert what.startswith("Take LoRA with rank=8, the best on validation at this budget: test acc")
-    assert f"{said}: full fine-tuning -1.0" in how
+    assert f"{said}: full fine-tuning (at no budget) -1.0" in how
     assert "to 100.0 %" in how and "100.0 to 100.0" not in how
 
 
@@ -223,7 +224,7 @@ def test_one_seed_tells_nobody_apart():
 def test_scores_of_a_hundred_are_points_already_and_have_no_sampling_error_here():
     lora = made("lora", [0.1, 0.2], test_scores={"bleu": 40.5, "f1": 0.5})
     assert lora.points("bleu") == {0: 40.5, 1: 40.5} and lora.points("f1") == {0: 50, 1: 50}
-    what, how, _ = runs.advice([lora], 100, 100, "bleu")
+    what, how, _ = runs.advice([lora], 100, None, "bleu")
     assert "test bleu 40.5 (" in what and how == "The others, in test points against it: none."
 
 
@@ -255,13 +256,31 @@ def test_a_method_that_fails_is_told_and_the_others_go_on(where, tmp_path):
 
 
 def test_latency_is_measured_merged_where_that_is_possible(where):
-    lora, prompt = runs.contenders(
-        tiny_config("bert"), HEAD, 600, ["lora", "prompt_tuning"]
-    ).contenders[:2]
-    found = [
-        runs.measure_latency(Result(one, 1e-3, {}, []), *where).latency for one in (lora, prompt)
-    ]
-    assert found[0].keys() == {"unmerged", "merged"} and found[1].keys() == {"unmerged"}
+    offer = runs.contenders(tiny_config("bert"), HEAD, 600, ["lora", "prompt_tuning"])
+    found = {
+        one.name: {*runs.measure_latency(Result(one, 1e-3, {}, []), *where).latency}
+        for one in offer.contenders
+    }
+    assert found.pop("lora") == {"unmerged", "merged"}
+    assert found == {name: {"unmerged"} for name in ("prompt_tuning", "full", "head")}
+
+
+def test_what_is_stored_is_told_without_the_head():
+    lora, full, head = runs.contenders(tiny_config("bert"), HEAD, 600, ["lora"]).contenders
+    assert lora.stored == lora.trained * 4 / 2**20 and full.stored == full.trained * 4 / 2**20
+    assert head.stored == 0
+
+
+def test_some_examples_of_many_are_drawn_since_a_file_may_be_sorted(where, tmp_path):
+    (lora, *_) = runs.contenders(tiny_config("bert"), HEAD, 600, ["lora"]).contenders
+    with joblib.parallel_config(backend="sequential"):
+        some, whole = (
+            runs.compare(
+                [lora], *where, Setting(epochs=1, examples=own), (0,), tmp_path, progress=False
+            )[0]
+            for own in (10, None)
+        )
+    assert some.runs[0].settings["drawn"] and "drawn" not in whole.runs[0].settings
 
 
 def command(where, output, *more):
